@@ -1,1 +1,6 @@
 //! placeholder
+
+pub mod baselines;
+pub mod evaluate;
+pub mod metric;
+pub mod metrics;
