@@ -117,44 +117,43 @@ impl Block {
     fn decide(&self, row: &Row) -> [f32; LANES] {
         let mut sums = [0.0; LANES];
         for &(column, value) in row {
-            let weights = &self.weights[column as usize].0;
-            for lane in 0..LANES {
-                sums[lane] += value * weights[lane];
-            }
+            add_scaled(&mut sums, value, &self.weights[column as usize].0);
         }
-        for lane in 0..LANES {
-            sums[lane] = sums[lane] * self.scale.0[lane] + self.intercept.0[lane];
-        }
-        sums
+        std::array::from_fn(|lane| sums[lane] * self.scale.0[lane] + self.intercept.0[lane])
     }
 
     /// Adds `steps[lane]` × row to each lane's weights (given in true, unscaled size).
     fn add(&mut self, row: &Row, steps: &[f32; LANES]) {
-        let mut scaled = *steps;
-        for lane in 0..LANES {
-            scaled[lane] /= self.scale.0[lane];
-        }
+        let scaled = std::array::from_fn(|lane| steps[lane] / self.scale.0[lane]);
         for &(column, value) in row {
-            let weights = &mut self.weights[column as usize].0;
-            for lane in 0..LANES {
-                weights[lane] += value * scaled[lane];
-            }
+            add_scaled(&mut self.weights[column as usize].0, value, &scaled);
         }
+        add_scaled(&mut self.intercept.0, INTERCEPT_RATE, steps);
     }
 
     /// Shrinks the lanes' weights by their factors.
     fn shrink(&mut self, factors: &[f32; LANES]) {
-        for lane in 0..LANES {
-            self.scale.0[lane] *= factors[lane];
-        }
+        multiply(&mut self.scale.0, factors);
         if self.scale.0.iter().any(|&scale| scale < SMALLEST_SCALE) {
             for weights in &mut self.weights {
-                for lane in 0..LANES {
-                    weights.0[lane] *= self.scale.0[lane];
-                }
+                multiply(&mut weights.0, &self.scale.0);
             }
             self.scale = Lanes([1.0; LANES]);
         }
+    }
+}
+
+/// sums += value × weights, lane by lane.
+fn add_scaled(sums: &mut [f32; LANES], value: f32, weights: &[f32; LANES]) {
+    for (sum, weight) in sums.iter_mut().zip(weights) {
+        *sum += value * weight;
+    }
+}
+
+/// numbers ×= factors, lane by lane.
+fn multiply(numbers: &mut [f32; LANES], factors: &[f32; LANES]) {
+    for (number, factor) in numbers.iter_mut().zip(factors) {
+        *number *= factor;
     }
 }
 
@@ -170,7 +169,7 @@ struct Trainer {
     /// Passes since the loss last fell enough.
     idle: [usize; LANES],
     /// Steps taken.
-    steps: u64,
+    taken: u64,
 }
 
 impl Trainer {
@@ -187,7 +186,7 @@ impl Trainer {
             active: [true; LANES],
             best_loss: [f64::INFINITY; LANES],
             idle: [0; LANES],
-            steps: 0,
+            taken: 0,
         }
     }
 
@@ -210,50 +209,52 @@ impl Trainer {
         let mut losses = [0.0; LANES];
         for &index in order {
             let rate = self.rate();
+            let steps = self.steps_of(&rows[index], gold[index], rate as f32, &mut losses);
             let factor = (1.0 - rate * self.options.alpha).max(0.0) as f32;
-            let values = self.block.decide(&rows[index]);
-            let mut steps = [0.0; LANES];
-            let mut learns = false;
-            for lane in 0..LANES {
-                let target = if gold[index] == self.first + lane {
-                    1.0
-                } else {
-                    -1.0
-                };
-                let (loss, slope) = modified_huber(values[lane] * target);
-                losses[lane] += f64::from(loss);
-                if self.active[lane] && slope != 0.0 {
-                    steps[lane] = -(rate as f32) * slope * target;
-                    learns = true;
-                }
-            }
             self.block
                 .shrink(&self.active.map(|active| if active { factor } else { 1.0 }));
-            if learns {
+            if steps.iter().any(|&step| step != 0.0) {
                 self.block.add(&rows[index], &steps);
-                for lane in 0..LANES {
-                    self.block.intercept.0[lane] += steps[lane] * INTERCEPT_RATE;
-                }
             }
-            self.steps += 1;
+            self.taken += 1;
         }
         losses
+    }
+
+    /// How far each lane moves along a row of class `gold`; adds the row's losses to `losses`.
+    fn steps_of(
+        &self,
+        row: &Row,
+        gold: usize,
+        rate: f32,
+        losses: &mut [f64; LANES],
+    ) -> [f32; LANES] {
+        let values = self.block.decide(row);
+        std::array::from_fn(|lane| {
+            let target = if gold == self.first + lane { 1.0 } else { -1.0 };
+            let (loss, slope) = modified_huber(values[lane] * target);
+            losses[lane] += f64::from(loss);
+            if self.active[lane] {
+                -rate * slope * target
+            } else {
+                0.0
+            }
+        })
     }
 
     /// The step size 1 / (α (t₀ + t)), where t₀ makes the first one the typical size of a weight, α^(−¼).
     fn rate(&self) -> f64 {
         let alpha = self.options.alpha;
         let first_rate = alpha.powf(-0.25);
-        1.0 / (1.0 / first_rate + alpha * self.steps as f64)
+        1.0 / (1.0 / first_rate + alpha * self.taken as f64)
     }
 
     /// Puts the lanes to rest whose loss has not fallen for long.
     fn judge(&mut self, losses: &[f64; LANES], rows: usize) {
-        for lane in 0..LANES {
-            let progress =
-                losses[lane] <= self.best_loss[lane] - self.options.tolerance * rows as f64;
+        for (lane, &loss) in losses.iter().enumerate() {
+            let progress = loss <= self.best_loss[lane] - self.options.tolerance * rows as f64;
             self.idle[lane] = if progress { 0 } else { self.idle[lane] + 1 };
-            self.best_loss[lane] = self.best_loss[lane].min(losses[lane]);
+            self.best_loss[lane] = self.best_loss[lane].min(loss);
             self.active[lane] &= self.idle[lane] < self.options.patience;
         }
     }

@@ -304,6 +304,19 @@ mod tests {
     }
 
     #[test]
+    fn weights_are_those_that_scikit_learn_1_9_1_gives() {
+        // TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True) on the same texts.
+        let vectorizer = Vectorizer::fit(&["red red fox", "red owl", "grey owl"], ANY);
+        let row = vectorizer.transform("Red, red FOX");
+        let expected = [0.463_334_27, 0.596_627_24, 0.463_334_27, 0.463_334_27_f32];
+        assert!(
+            row.iter()
+                .zip(expected)
+                .all(|(left, right)| (left.1 - right).abs() < 1e-6)
+        );
+    }
+
+    #[test]
     fn rare_terms_fall_to_the_document_frequency_and_the_rest_to_the_number_of_columns() {
         let texts = ["cat dog", "cat dog", "cat eel", "eel emu"];
         let twice = VectorizerOptions {
