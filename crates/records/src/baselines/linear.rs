@@ -1,7 +1,7 @@
 //! One-vs-all linear classifiers by stochastic gradient descent on sparse rows: modified Huber loss (Zhang 2004), L2
 //! penalty, Bottou's "optimal" step size 1 / (α (t₀ + t)).
 //!
-//! Classes are independent but see the rows in one order, so that [`LANES`] of them share each walk over a row: a
+//! Classes are independent but see the rows in one order, so that 16 of them share each walk over a row: a
 //! feature's weights for a block of classes fill one cache line. Blocks run in parallel; neither the blocks' size nor the
 //! number of threads changes a result. The penalty shrinks a scale factor, not the weights (Bottou 2010), and so costs
 //! nothing per feature.
