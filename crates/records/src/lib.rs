@@ -1,6 +1,28 @@
-//! placeholder
+//! Vulnerability records: sources, merging, near-duplicates, splits, tasks, datasets, metrics and baselines.
+//!
+//! The way of a record: [`input`] opens what a user names → [`source`] parses it to [`record`]s → [`merge`] joins the
+//! sources → [`dedup`] and [`split`] place each CVE → a [`task`] makes examples → [`dataset`] writes them;
+//! [`prepare`](mod@prepare) is that whole way in one call. [`evaluate`] and [`baselines`] judge the answers. No tensors here.
 
 pub mod baselines;
+pub mod catalogue;
+pub mod clean;
+pub mod conversation;
+mod cvss;
+pub mod dataset;
+mod digest;
+pub mod error;
 pub mod evaluate;
+pub mod hierarchy;
+mod id;
+pub mod manifest;
+pub mod merge;
 pub mod metric;
 pub mod metrics;
+mod published;
+pub mod record;
+pub mod split;
+pub mod task;
+pub mod tasks;
+
+pub use error::{Error, Result};

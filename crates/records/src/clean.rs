@@ -1,0 +1,43 @@
+//! Descriptions as they come, made plain: one line, single blanks, no control characters.
+
+/// `text` on one line: every run of white space becomes one blank, and what cannot be seen is dropped.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    for word in words.filter(|word| !word.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.extend(word.chars().filter(|c| !is_invisible(*c)));
+    }
+    line.truncate(line.trim_end().len());
+    line.shrink_to_fit();
+    line
+}
+
+/// Zero-width characters, direction marks and the byte order mark.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn white_space_and_control_characters_become_one_blank() {
+        assert_eq!(one_line("  a\r\n\tb\u{a0}\u{0}c  "), "a b c");
+        assert_eq!(one_line("a\u{200b}b \u{feff}"), "ab");
+        assert_eq!(one_line(" \n "), "");
+    }
+
+    proptest! {
+        #[test]
+        fn cleaning_twice_is_cleaning_once(text in ".{0,80}") {
+            let once = one_line(&text);
+            prop_assert_eq!(&one_line(&once), &once);
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! A dataset on disk: a folder with `manifest.json`, `labels.json`, `hierarchy.json` and one JSON-lines file a split.
+//!
+//! It is written to a sibling folder and renamed when complete, so that a dataset that exists is whole. Its manifest
+//! holds the SHA-256 of every file, and reading checks it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::conversation::Conversation;
+use crate::digest::{Digesting, sha256_of_file};
+use crate::error::{Error, Result};
+use crate::hierarchy::Hierarchy;
+use crate::manifest::{FORMAT, FORMAT_VERSION, FileSummary, Manifest};
+
+const MANIFEST: &str = "manifest.json";
+const LABELS: &str = "labels.json";
+const HIERARCHY: &str = "hierarchy.json";
+/// No manifest, label list or hierarchy is larger.
+const MAX_JSON_BYTES: u64 = 256 << 20;
+
+/// Which part of a dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// What a model learns from.
+    Train,
+    /// What training is watched with.
+    Validation,
+    /// What is measured once.
+    Test,
+}
+
+impl Split {
+    /// All of them, in the order of time.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+
+    /// Its name, as in file names.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+
+    fn file_name(self) -> String {
+        format!("{}.jsonl", self.name())
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// One line of a split's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Example {
+    /// CVE ID, or the ID of a document.
+    pub id: String,
+    /// The task that made it.
+    pub task: String,
+    /// Day or year of publication.
+    pub published: String,
+    /// Its group of near-duplicates: no group has members in two splits.
+    pub group: u64,
+    /// What is asked and answered.
+    pub conversation: Conversation,
+    /// The right label, such as `CWE-79`; `None` for documents.
+    #[serde(default)]
+    pub gold: Option<String>,
+}
+
+/// One label of the label set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelInfo {
+    /// The label, such as `CWE-79`.
+    pub name: String,
+    /// Its name in words.
+    pub title: String,
+    /// Training examples that have it.
+    pub train_count: usize,
+    /// Its ancestors in views 1000 and 1003, nearest first, each once.
+    pub ancestors: Vec<String>,
+}
+
+/// A dataset that was opened: everything but the examples, which are read by [`Dataset::examples`].
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// The folder.
+    pub path: PathBuf,
+    /// How it was made.
+    pub manifest: Manifest,
+    /// The label set, most frequent first.
+    pub labels: Vec<LabelInfo>,
+    /// View 1000, for hierarchical grades; empty where no catalogue was read.
+    pub hierarchy: Hierarchy,
+}
+
+impl Dataset {
+    /// Opens the dataset in the folder `path`.
+    ///
+    /// # Errors
+    /// Where it is no dataset, of another format version, or its label files differ from its manifest.
+    pub fn open(path: &Path) -> Result<Self> {
+        let manifest: Manifest = read_json(&path.join(MANIFEST))?;
+        let bad = |detail: String| Error::BadDataset {
+            path: path.to_path_buf(),
+            detail,
+        };
+        if manifest.format != FORMAT {
+            return Err(bad(format!("its format is `{}`", manifest.format)));
+        }
+        if manifest.format_version != FORMAT_VERSION {
+            let found = manifest.format_version;
+            return Err(bad(format!(
+                "its format version is {found}, not {FORMAT_VERSION}"
+            )));
+        }
+        for name in [LABELS, HIERARCHY] {
+            verify(
+                path,
+                &manifest,
+                name,
+                &sha256_of_file(&path.join(name))?.sha256,
+            )?;
+        }
+        Ok(Self {
+            labels: read_json(&path.join(LABELS))?,
+            hierarchy: read_json(&path.join(HIERARCHY))?,
+            path: path.to_path_buf(),
+            manifest,
+        })
+    }
+
+    /// The label set, most frequent first.
+    #[must_use]
+    pub fn labels(&self) -> &[LabelInfo] {
+        &self.labels
+    }
+
+    /// The examples of `split`, in the file's order.
+    ///
+    /// # Errors
+    /// Where a line is no example, or the file's digest is not the manifest's.
+    pub fn examples(&self, split: Split) -> Result<Vec<Example>> {
+        let path = self.path.join(split.file_name());
+        let file = File::open(&path).map_err(Error::io("read", &path))?;
+        let mut reader = BufReader::new(Digesting::new(file));
+        let mut examples = Vec::new();
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if reader
+                .read_line(&mut line)
+                .map_err(Error::io("read", &path))?
+                == 0
+            {
+                break;
+            }
+            let example = serde_json::from_str(&line).map_err(|source| Error::BadDataset {
+                path: path.clone(),
+                detail: format!("line {} is no example: {source}", examples.len() + 1),
+            })?;
+            examples.push(example);
+        }
+        let summary = reader.into_inner().finish();
+        verify(
+            &self.path,
+            &self.manifest,
+            &split.file_name(),
+            &summary.sha256,
+        )?;
+        Ok(examples)
+    }
+}
+
+/// Holds a digest against the manifest's.
+fn verify(path: &Path, manifest: &Manifest, name: &str, sha256: &str) -> Result<()> {
+    let stated = manifest.files.get(name).map(|file| file.sha256.as_str());
+    if stated == Some(sha256) {
+        return Ok(());
+    }
+    Err(Error::BadDataset {
+        path: path.join(name),
+        detail: "its SHA-256 is not the one in manifest.json, so it was changed after it was made"
+            .into(),
+    })
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let bad = |detail: String| Error::BadDataset {
+        path: path.to_path_buf(),
+        detail,
+    };
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    let bytes = file.metadata().map_err(Error::io("read", path))?.len();
+    if bytes > MAX_JSON_BYTES {
+        return Err(bad(format!("{bytes} bytes are more than {MAX_JSON_BYTES}")));
+    }
+    serde_json::from_reader(BufReader::new(file)).map_err(|source| bad(source.to_string()))
+}
+
+/// Writes a dataset into a sibling folder, which becomes the dataset in [`DatasetWriter::finish`] and is removed
+/// where that never comes.
+#[derive(Debug)]
+pub struct DatasetWriter {
+    target: PathBuf,
+    partial: PathBuf,
+    splits: BTreeMap<Split, BufWriter<Digesting<File>>>,
+}
+
+impl DatasetWriter {
+    /// Begins a dataset that will stand at `target`.
+    ///
+    /// # Errors
+    /// Where `target` exists and `overwrite` is not set or it is no dataset, or where the disk refuses.
+    pub fn create(target: &Path, overwrite: bool) -> Result<Self> {
+        check_target(target, overwrite)?;
+        let name = target.file_name().ok_or_else(|| Error::Options {
+            problem: format!("`{}` is no name for a dataset", target.display()),
+            hint: "name a folder that does not exist yet".into(),
+        })?;
+        let hidden = format!(".{}.partial-{}", name.to_string_lossy(), std::process::id());
+        let partial = target.with_file_name(hidden);
+        if partial.exists() {
+            fs::remove_dir_all(&partial).map_err(Error::io("clear", &partial))?;
+        }
+        fs::create_dir_all(&partial).map_err(Error::io("create", &partial))?;
+        let mut writer = Self {
+            target: target.to_path_buf(),
+            partial,
+            splits: BTreeMap::new(),
+        };
+        for split in Split::ALL {
+            let path = writer.partial.join(split.file_name());
+            let file = File::create(&path).map_err(Error::io("create", &path))?;
+            writer.splits.insert(
+                split,
+                BufWriter::with_capacity(1 << 18, Digesting::new(file)),
+            );
+        }
+        Ok(writer)
+    }
+
+    /// Adds a line to a split's file.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub fn write(&mut self, split: Split, example: &Example) -> Result<()> {
+        let path = self.partial.join(split.file_name());
+        let out = self
+            .splits
+            .get_mut(&split)
+            .expect("create opened every split");
+        serde_json::to_writer(&mut *out, example)
+            .map_err(std::io::Error::from)
+            .and_then(|()| out.write_all(b"\n"))
+            .map_err(Error::io("write", &path))
+    }
+
+    /// Writes the rest, puts the dataset in its place and opens it. `manifest.files` is filled in here.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub fn finish(
+        mut self,
+        mut manifest: Manifest,
+        labels: &[LabelInfo],
+        hierarchy: &Hierarchy,
+    ) -> Result<Dataset> {
+        for (split, out) in std::mem::take(&mut self.splits) {
+            let path = self.partial.join(split.file_name());
+            let digesting = out
+                .into_inner()
+                .map_err(|error| Error::io("write", &path)(error.into_error()))?;
+            digesting
+                .get_ref()
+                .sync_all()
+                .map_err(Error::io("write", &path))?;
+            manifest.files.insert(split.file_name(), digesting.finish());
+        }
+        manifest.files.insert(
+            LABELS.into(),
+            write_json(&self.partial.join(LABELS), &labels)?,
+        );
+        manifest.files.insert(
+            HIERARCHY.into(),
+            write_json(&self.partial.join(HIERARCHY), hierarchy)?,
+        );
+        write_json(&self.partial.join(MANIFEST), &manifest)?;
+        self.put_in_place()?;
+        Ok(Dataset {
+            path: self.target.clone(),
+            manifest,
+            labels: labels.to_vec(),
+            hierarchy: hierarchy.clone(),
+        })
+    }
+
+    /// Renames the finished folder to the target; an older dataset there steps aside first and is removed last.
+    fn put_in_place(&self) -> Result<()> {
+        let aside = self.partial.with_extension("replaced");
+        let replaces = self.target.exists();
+        if replaces {
+            fs::rename(&self.target, &aside).map_err(Error::io("move aside", &self.target))?;
+        }
+        fs::rename(&self.partial, &self.target).map_err(Error::io("rename to", &self.target))?;
+        if replaces {
+            fs::remove_dir_all(&aside).map_err(Error::io("remove", &aside))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for DatasetWriter {
+    fn drop(&mut self) {
+        // After `finish` the folder has another name; before it, what is half written is of no use to anybody.
+        let _ = fs::remove_dir_all(&self.partial);
+    }
+}
+
+/// Refuses a target that must not be replaced.
+pub fn check_target(target: &Path, overwrite: bool) -> Result<()> {
+    let exists = |what, hint| {
+        Err(Error::OutputExists {
+            path: target.to_path_buf(),
+            what,
+            hint,
+        })
+    };
+    if !target.exists() {
+        return Ok(());
+    }
+    if Dataset::open(target).is_err() && !is_older_dataset(target) {
+        return exists(
+            " and is not a Wardsmith dataset",
+            "name a folder that does not exist yet",
+        );
+    }
+    if !overwrite {
+        return exists("", "name another folder, or allow it to be overwritten");
+    }
+    Ok(())
+}
+
+/// Whether `path` holds a manifest of ours, though perhaps of a version that is no longer read.
+fn is_older_dataset(path: &Path) -> bool {
+    let manifest: Result<serde_json::Value> = read_json(&path.join(MANIFEST));
+    manifest.is_ok_and(|manifest| manifest["format"] == FORMAT)
+}
+
+fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<FileSummary> {
+    let file = File::create(path).map_err(Error::io("create", path))?;
+    let mut out = BufWriter::new(Digesting::new(file));
+    serde_json::to_writer_pretty(&mut out, value)
+        .map_err(std::io::Error::from)
+        .and_then(|()| out.write_all(b"\n"))
+        .map_err(Error::io("write", path))?;
+    let digesting = out
+        .into_inner()
+        .map_err(|error| Error::io("write", path)(error.into_error()))?;
+    digesting
+        .get_ref()
+        .sync_all()
+        .map_err(Error::io("write", path))?;
+    Ok(digesting.finish())
+}

@@ -1,0 +1,302 @@
+//! One [`Vulnerability`] per CVE out of what all sources say.
+//!
+//! - **Which copy:** of two records of one CVE within one source the last modified counts; of equally old ones the later.
+//! - **Withdrawn:** the CVE list decides about rejected and reserved IDs; NVD only where the CVE list is silent.
+//! - **Description:** the CNA's (CVE list), else NVD's.
+//! - **Date:** the earliest day of publication that a source states, else the year of the ID.
+//! - **Labels and products:** of all sources, each with its source; equal ones once.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use crate::manifest::MergeCounts;
+use crate::record::{CveId, CvssVersion, Published, Record, Vulnerability, Withdrawn};
+
+/// The name of the source whose word on descriptions and withdrawal counts first.
+const FIRST_WORD: &str = "cvelist";
+
+/// Takes records of vulnerabilities one after the other and joins them in the end.
+#[derive(Debug, Default)]
+pub struct Merger {
+    held: HashMap<CveId, Vec<Held>>,
+    repeated: u64,
+}
+
+/// One source's word on a CVE.
+#[derive(Debug)]
+enum Held {
+    Published(Box<Vulnerability>),
+    Withdrawn(Withdrawn),
+}
+
+impl Held {
+    fn source(&self) -> &str {
+        match self {
+            Self::Published(one) => one.sources.first().map_or("", String::as_str),
+            Self::Withdrawn(one) => one.source,
+        }
+    }
+
+    fn modified(&self) -> u64 {
+        match self {
+            Self::Published(one) => one.modified,
+            Self::Withdrawn(one) => one.modified,
+        }
+    }
+}
+
+impl Merger {
+    /// Takes `record`, or hands it back where it is of the CWE catalogue. Records must come in a fixed order.
+    #[must_use]
+    pub fn add(&mut self, record: Record) -> Option<Record> {
+        match record {
+            Record::Vulnerability(one) => self.hold(one.id, Held::Published(one)),
+            Record::Withdrawn(one) => self.hold(one.id, Held::Withdrawn(one)),
+            other => return Some(other),
+        }
+        None
+    }
+
+    fn hold(&mut self, id: CveId, new: Held) {
+        let all = self.held.entry(id).or_default();
+        let Some(known) = all.iter_mut().find(|held| held.source() == new.source()) else {
+            all.push(new);
+            return;
+        };
+        self.repeated += 1;
+        if new.modified() >= known.modified() {
+            *known = new;
+        }
+    }
+
+    /// Everything that is left and described, sorted by ID.
+    #[must_use]
+    pub fn finish(self) -> (Vec<Vulnerability>, MergeCounts) {
+        let mut counts = MergeCounts {
+            repeated_in_source: self.repeated,
+            ..MergeCounts::default()
+        };
+        let mut merged: Vec<Vulnerability> = self
+            .held
+            .into_values()
+            .filter_map(|held| join(held, &mut counts))
+            .collect();
+        merged.sort_unstable_by_key(|one| one.id);
+        for one in &merged {
+            count(one, &mut counts);
+        }
+        (merged, counts)
+    }
+}
+
+/// Joins what the sources say of one CVE, or counts it as dropped.
+fn join(mut held: Vec<Held>, counts: &mut MergeCounts) -> Option<Vulnerability> {
+    held.sort_by(|left, right| rank(left.source()).cmp(&rank(right.source())));
+    let first_withdraws = matches!(&held[0], Held::Withdrawn(one) if one.source == FIRST_WORD);
+    let published = held.iter().any(|one| matches!(one, Held::Published(_)));
+    if first_withdraws || !published {
+        let state = held.iter().find_map(|one| match one {
+            Held::Withdrawn(one) => Some(one.state),
+            Held::Published(_) => None,
+        });
+        *counts.dropped_by_state.entry(state?).or_default() += 1;
+        return None;
+    }
+    let mut words = held.into_iter().filter_map(|one| match one {
+        Held::Published(one) => Some(*one),
+        Held::Withdrawn(_) => None,
+    });
+    let mut joined = words.next()?;
+    *counts
+        .description_from
+        .entry(joined.sources[0].clone())
+        .or_default() += 1;
+    words.for_each(|other| absorb(&mut joined, other));
+    Some(joined)
+}
+
+/// The order in which sources are heard.
+fn rank(source: &str) -> (Reverse<bool>, &str) {
+    (Reverse(source == FIRST_WORD), source)
+}
+
+/// Adds another source's words to `one`.
+fn absorb(one: &mut Vulnerability, other: Vulnerability) {
+    one.published = one.published.or_better(other.published);
+    one.modified = one.modified.max(other.modified);
+    for label in other.cwes {
+        if !one.cwes.contains(&label) {
+            one.cwes.push(label);
+        }
+    }
+    for label in other.cvss {
+        if !one.cvss.contains(&label) {
+            one.cvss.push(label);
+        }
+    }
+    one.products.extend(other.products);
+    one.products.sort_unstable();
+    one.products.dedup();
+    one.sources.extend(other.sources);
+    one.sources.sort_unstable();
+}
+
+fn count(one: &Vulnerability, counts: &mut MergeCounts) {
+    let in_field = one
+        .cwes
+        .iter()
+        .any(|label| !label.from_text && label.value.cwe().is_some());
+    let is_v3 = |version| matches!(version, CvssVersion::V3_0 | CvssVersion::V3_1);
+    let facts = [
+        (&mut counts.described, true),
+        (&mut counts.in_several_sources, one.sources.len() > 1),
+        (&mut counts.with_cwe, in_field),
+        (
+            &mut counts.with_cwe_in_text_only,
+            !in_field && one.has_cwe(),
+        ),
+        (&mut counts.with_cvss, !one.cvss.is_empty()),
+        (
+            &mut counts.with_cvss_v3,
+            one.cvss.iter().any(|label| is_v3(label.value.version())),
+        ),
+        (&mut counts.dated_by_year_only, !one.published.is_day()),
+    ];
+    for (counter, holds) in facts {
+        *counter += u64::from(holds);
+    }
+}
+
+/// The date of a record: what it states, else the year of its ID.
+pub(crate) fn date_or_year(stated: Option<Published>, id: CveId) -> Published {
+    stated.unwrap_or_else(|| Published::in_year(id.year()))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::record::{Label, Product, WeaknessRef, WithdrawnState};
+
+    /// A CVE of the CVE list without labels, dated by its year.
+    pub(crate) fn vulnerability(id: &str, description: &str) -> Vulnerability {
+        let id: CveId = id.parse().unwrap();
+        Vulnerability {
+            id,
+            description: description.into(),
+            published: Published::in_year(id.year()),
+            modified: 0,
+            cwes: Vec::new(),
+            cvss: Vec::new(),
+            products: Vec::new(),
+            sources: vec!["cvelist".into()],
+        }
+    }
+
+    fn from(source: &str, id: &str, description: &str) -> Vulnerability {
+        Vulnerability {
+            sources: vec![source.into()],
+            ..vulnerability(id, description)
+        }
+    }
+
+    fn withdrawn(source: &'static str, id: &str) -> Record {
+        Record::Withdrawn(Withdrawn {
+            id: id.parse().unwrap(),
+            state: WithdrawnState::Rejected,
+            modified: 0,
+            source,
+        })
+    }
+
+    fn merge(records: Vec<Record>) -> (Vec<Vulnerability>, MergeCounts) {
+        let mut merger = Merger::default();
+        for record in records {
+            assert!(merger.add(record).is_none());
+        }
+        merger.finish()
+    }
+
+    fn published(one: Vulnerability) -> Record {
+        Record::Vulnerability(Box::new(one))
+    }
+
+    #[test]
+    fn the_cnas_description_is_taken_and_every_label_is_kept_with_its_source() {
+        let label = |source: &str, cwe: &str| Label {
+            value: cwe.parse::<WeaknessRef>().unwrap(),
+            source: source.into(),
+            primary: true,
+            from_text: false,
+        };
+        let product = |name: &str| Product {
+            vendor: "acme".into(),
+            product: name.into(),
+        };
+        let mut nvd = from("nvd", "CVE-2023-0001", "NVD's words.");
+        nvd.published = "2023-04-02".parse().unwrap();
+        nvd.cwes = vec![label("nvd", "CWE-79"), label("cna:acme", "CWE-80")];
+        nvd.products = vec![product("b")];
+        let mut cna = from("cvelist", "CVE-2023-0001", "The CNA's words.");
+        cna.published = "2023-04-01".parse().unwrap();
+        cna.cwes = vec![label("cna:acme", "CWE-80")];
+        cna.products = vec![product("a"), product("b")];
+        let (merged, counts) = merge(vec![published(nvd), published(cna)]);
+        let one = &merged[0];
+        assert_eq!(one.description, "The CNA's words.");
+        assert_eq!(one.published.to_string(), "2023-04-01");
+        assert_eq!(
+            one.cwes,
+            [label("cna:acme", "CWE-80"), label("nvd", "CWE-79")]
+        );
+        assert_eq!(one.products, [product("a"), product("b")]);
+        assert_eq!(one.sources, ["cvelist", "nvd"]);
+        assert_eq!(
+            (counts.described, counts.in_several_sources, counts.with_cwe),
+            (1, 1, 1)
+        );
+        assert_eq!(counts.description_from["cvelist"], 1);
+    }
+
+    #[test]
+    fn the_cve_list_decides_what_is_withdrawn() {
+        let (merged, counts) = merge(vec![
+            published(from("nvd", "CVE-2023-0001", "Still in NVD.")),
+            withdrawn("cvelist", "CVE-2023-0001"),
+            withdrawn("nvd", "CVE-2023-0002"),
+            published(from("cvelist", "CVE-2023-0002", "Alive.")),
+            withdrawn("nvd", "CVE-2023-0003"),
+        ]);
+        let ids: Vec<String> = merged.iter().map(|one| one.id.to_string()).collect();
+        assert_eq!(ids, ["CVE-2023-0002"]);
+        assert_eq!(counts.dropped_by_state[&WithdrawnState::Rejected], 2);
+    }
+
+    #[test]
+    fn of_two_copies_in_one_source_the_last_modified_counts() {
+        let copy = |modified, text: &str| Vulnerability {
+            modified,
+            ..from("nvd", "CVE-2023-0001", text)
+        };
+        let (merged, counts) = merge(vec![published(copy(2, "new")), published(copy(1, "old"))]);
+        assert_eq!(merged[0].description, "new");
+        assert_eq!(counts.repeated_in_source, 1);
+        let (merged, _) = merge(vec![
+            published(copy(1, "first")),
+            published(copy(1, "second")),
+        ]);
+        assert_eq!(merged[0].description, "second");
+    }
+
+    #[test]
+    fn the_order_of_sources_changes_nothing() {
+        let records = || {
+            vec![
+                published(from("nvd", "CVE-2023-0001", "a")),
+                published(from("cvelist", "CVE-2023-0001", "b")),
+                published(from("nvd", "CVE-2022-0001", "c")),
+            ]
+        };
+        let backwards = records().into_iter().rev().collect();
+        assert_eq!(merge(records()), merge(backwards));
+    }
+}

@@ -1,0 +1,4 @@
+//! One file a task; the table is [`crate::task::ALL`].
+
+pub mod cwe_classify;
+pub mod document;

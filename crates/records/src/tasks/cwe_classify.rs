@@ -1,0 +1,377 @@
+//! A CVE's description → the ID of its CWE.
+//!
+//! **Which CWE a CVE has.** Sources disagree, so one order decides: NVD's primary labels, NVD's others, the CNA's, an
+//! ADP's; within one of these as the source lists them. The first that is in the label set is the gold label.
+//! **The label set.** Weaknesses that may be labels ([`Catalogue::may_label`]: no categories, no `NVD-CWE-*`, nothing
+//! deprecated or prohibited) and are the first such CWE of at least N training records.
+//! **The grade.** The first CWE ID in the answer; strictly, and by [`Hierarchy::credit`] in view 1000.
+
+use std::collections::BTreeMap;
+
+use crate::catalogue::Catalogue;
+use crate::conversation::Conversation;
+use crate::dataset::{Example, LabelInfo, Split};
+use crate::error::{Error, Result};
+use crate::hierarchy::Hierarchy;
+use crate::manifest::TaskCounts;
+use crate::record::{CweId, Label, Vulnerability, WeaknessRef};
+use crate::split::Placed;
+use crate::task::{Corpus, Grade, Made, Task};
+
+/// What stands before the description in every question.
+pub const INSTRUCTION: &str = "Which software weakness is the root cause of the vulnerability described below? \
+     Answer with its CWE ID alone, for example CWE-79.";
+
+/// See the file's head.
+#[derive(Debug, Clone, Copy)]
+pub struct CweClassify;
+
+impl Task for CweClassify {
+    fn name(&self) -> &'static str {
+        "cwe_classify"
+    }
+
+    fn about(&self) -> &'static str {
+        "the CWE ID of a vulnerability from its description"
+    }
+
+    fn make(&self, corpus: &Corpus<'_>) -> Result<Made> {
+        let catalogue = corpus.catalogue.ok_or_else(|| Error::Needs {
+            task: self.name(),
+            what: "the CWE catalogue".into(),
+            hint: "add the source `cwe`",
+        })?;
+        let mut counts = TaskCounts::default();
+        let candidates = candidates(corpus, catalogue, &mut counts);
+        let candidates = corpus.caps.draw(candidates, |one| one.placed.split);
+        let labels = label_set(&candidates, corpus.min_train_examples);
+        let mut made = Made {
+            counts,
+            ..Made::default()
+        };
+        let mut train_counts: BTreeMap<CweId, usize> = BTreeMap::new();
+        for one in &candidates {
+            let Some(gold) = one.cwes.iter().find(|cwe| labels.contains_key(cwe)) else {
+                *made
+                    .counts
+                    .left_out
+                    .entry("rare_cwe_only".into())
+                    .or_default() += 1;
+                continue;
+            };
+            if one.placed.split == Split::Train {
+                *train_counts.entry(*gold).or_default() += 1;
+            }
+            made.examples
+                .push((one.placed.split, one.example(self.name(), *gold)));
+            *made.counts.examples.entry(one.placed.split).or_default() += 1;
+        }
+        made.labels = describe(&train_counts, catalogue);
+        made.counts.labels = made.labels.len() as u64;
+        Ok(made)
+    }
+
+    fn grade(&self, example: &Example, answer: &str, hierarchy: &Hierarchy) -> Option<Grade> {
+        let gold: CweId = example.gold.as_deref()?.parse().ok()?;
+        let Some(parsed) = CweId::find_in(answer) else {
+            return Some(Grade::default());
+        };
+        Some(Grade {
+            parsed: Some(parsed.to_string()),
+            strict: parsed == gold,
+            hierarchical: hierarchy.credit(gold, parsed),
+        })
+    }
+}
+
+/// The question about `description`; also what is asked of a model in use.
+#[must_use]
+pub fn question(description: &str) -> String {
+    format!("{INSTRUCTION}\n\n{description}")
+}
+
+/// A record with at least one CWE that may be a label.
+struct Candidate<'a> {
+    vulnerability: &'a Vulnerability,
+    placed: Placed,
+    /// What may be a label, best source first.
+    cwes: Vec<CweId>,
+}
+
+impl Candidate<'_> {
+    fn example(&self, task: &str, gold: CweId) -> Example {
+        Example {
+            id: self.vulnerability.id.to_string(),
+            task: task.into(),
+            published: self.vulnerability.published.to_string(),
+            group: self.placed.group,
+            conversation: Conversation::question(
+                question(&self.vulnerability.description),
+                gold.to_string(),
+            ),
+            gold: Some(gold.to_string()),
+        }
+    }
+}
+
+fn candidates<'a>(
+    corpus: &Corpus<'a>,
+    catalogue: &Catalogue,
+    counts: &mut TaskCounts,
+) -> Vec<Candidate<'a>> {
+    let mut found = Vec::new();
+    for (vulnerability, &placed) in corpus.vulnerabilities.iter().zip(corpus.placed) {
+        let mut cwes = cwes_in_order(&vulnerability.cwes);
+        let named = !cwes.is_empty();
+        cwes.retain(|cwe| catalogue.may_label(*cwe));
+        if cwes.is_empty() {
+            let reason = if named {
+                "no_cwe_that_may_label"
+            } else {
+                "no_cwe"
+            };
+            *counts.left_out.entry(reason.into()).or_default() += 1;
+        } else {
+            found.push(Candidate {
+                vulnerability,
+                placed,
+                cwes,
+            });
+        }
+    }
+    found
+}
+
+/// The CWE IDs of a CVE, best source first, each once; placeholders are left out.
+#[must_use]
+pub fn cwes_in_order(labels: &[Label<WeaknessRef>]) -> Vec<CweId> {
+    let mut ranked: Vec<&Label<WeaknessRef>> = labels.iter().collect();
+    ranked.sort_by_key(|label| (rank(&label.source), label.from_text, !label.primary));
+    let mut found = Vec::new();
+    for cwe in ranked.iter().filter_map(|label| label.value.cwe()) {
+        if !found.contains(&cwe) {
+            found.push(cwe);
+        }
+    }
+    found
+}
+
+/// 0 for the source that is asked first.
+fn rank(source: &str) -> u8 {
+    match source.split(':').next() {
+        Some("nvd") => 0,
+        Some("cna") => 1,
+        _ => 2,
+    }
+}
+
+/// The first CWE of each training record, counted; those with at least `min` are the label set.
+fn label_set(candidates: &[Candidate<'_>], min: usize) -> BTreeMap<CweId, usize> {
+    let mut counts: BTreeMap<CweId, usize> = BTreeMap::new();
+    for one in candidates
+        .iter()
+        .filter(|one| one.placed.split == Split::Train)
+    {
+        *counts.entry(one.cwes[0]).or_default() += 1;
+    }
+    counts.retain(|_, count| *count >= min.max(1));
+    counts
+}
+
+/// The label set in words, most frequent first, then by number.
+fn describe(counts: &BTreeMap<CweId, usize>, catalogue: &Catalogue) -> Vec<LabelInfo> {
+    let mut ordered: Vec<(CweId, usize)> = counts.iter().map(|(id, count)| (*id, *count)).collect();
+    ordered.sort_by_key(|(id, count)| (std::cmp::Reverse(*count), *id));
+    let info = |(id, train_count): (CweId, usize)| LabelInfo {
+        name: id.to_string(),
+        title: catalogue
+            .weakness(id)
+            .map(|one| one.name.clone())
+            .unwrap_or_default(),
+        train_count,
+        ancestors: catalogue
+            .ancestors(id)
+            .iter()
+            .map(CweId::to_string)
+            .collect(),
+    };
+    ordered.into_iter().map(info).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::tests::small;
+    use crate::merge::tests::vulnerability;
+    use crate::task::Caps;
+
+    fn label(source: &str, primary: bool, value: &str) -> Label<WeaknessRef> {
+        Label {
+            value: value.parse().unwrap(),
+            source: source.into(),
+            primary,
+            from_text: false,
+        }
+    }
+
+    fn with_labels(id: &str, labels: &[Label<WeaknessRef>]) -> Vulnerability {
+        Vulnerability {
+            cwes: labels.to_vec(),
+            ..vulnerability(id, "A hole.")
+        }
+    }
+
+    fn make(records: &[Vulnerability], splits: &[Split], min: usize) -> Made {
+        let placed: Vec<Placed> = splits
+            .iter()
+            .enumerate()
+            .map(|(group, &split)| Placed {
+                split,
+                by_date: split,
+                group: group as u64,
+            })
+            .collect();
+        let catalogue = small();
+        let corpus = Corpus {
+            vulnerabilities: records,
+            placed: &placed,
+            catalogue: Some(&catalogue),
+            min_train_examples: min,
+            caps: Caps::default(),
+        };
+        CweClassify.make(&corpus).unwrap()
+    }
+
+    #[test]
+    fn nvds_primary_label_comes_before_the_cnas_and_an_adps() {
+        let labels = [
+            label("adp:CISA-ADP", false, "CWE-1"),
+            label("cna:acme", true, "CWE-2"),
+            label("nvd", false, "CWE-3"),
+            label("nvd", true, "NVD-CWE-Other"),
+            label("nvd", true, "CWE-4"),
+            label("cna:acme", true, "CWE-4"),
+        ];
+        assert_eq!(
+            cwes_in_order(&labels),
+            [CweId(4), CweId(3), CweId(2), CweId(1)]
+        );
+    }
+
+    #[test]
+    fn the_gold_label_is_the_first_cwe_that_is_in_the_label_set() {
+        let nvd = |cwe| label("nvd", true, cwe);
+        let cna = |cwe| label("cna:acme", true, cwe);
+        let records = [
+            with_labels("CVE-2020-0001", &[nvd("CWE-79")]),
+            with_labels("CVE-2020-0002", &[nvd("CWE-79")]),
+            with_labels("CVE-2020-0003", &[nvd("CWE-89"), cna("CWE-79")]),
+            with_labels("CVE-2020-0004", &[nvd("CWE-264"), cna("CWE-79")]),
+            with_labels("CVE-2020-0005", &[nvd("CWE-89")]),
+            with_labels(
+                "CVE-2020-0006",
+                &[nvd("CWE-500"), nvd("CWE-501"), nvd("CWE-4242")],
+            ),
+            with_labels("CVE-2020-0007", &[nvd("NVD-CWE-noinfo")]),
+        ];
+        let mut splits = [Split::Train; 7];
+        splits[4] = Split::Test;
+        let made = make(&records, &splits, 2);
+        let golds: Vec<_> = made
+            .examples
+            .iter()
+            .map(|(_, one)| (one.id.as_str(), one.gold.as_deref().unwrap()))
+            .collect();
+        assert_eq!(
+            golds,
+            [
+                ("CVE-2020-0001", "CWE-79"),
+                ("CVE-2020-0002", "CWE-79"),
+                ("CVE-2020-0003", "CWE-79"),
+                ("CVE-2020-0004", "CWE-79")
+            ]
+        );
+        assert_eq!(made.labels.len(), 1);
+        assert_eq!(
+            (made.labels[0].name.as_str(), made.labels[0].train_count),
+            ("CWE-79", 4)
+        );
+        assert_eq!(made.labels[0].ancestors, ["CWE-74", "CWE-707"]);
+        assert_eq!(made.counts.left_out["rare_cwe_only"], 1);
+        assert_eq!(made.counts.left_out["no_cwe_that_may_label"], 1);
+        assert_eq!(made.counts.left_out["no_cwe"], 1);
+    }
+
+    #[test]
+    fn only_training_records_make_labels() {
+        let records = [
+            with_labels("CVE-2020-0001", &[label("nvd", true, "CWE-79")]),
+            with_labels("CVE-2024-0002", &[label("nvd", true, "CWE-89")]),
+        ];
+        let made = make(&records, &[Split::Train, Split::Test], 1);
+        assert_eq!(made.examples.len(), 1);
+        assert_eq!(made.counts.labels, 1);
+    }
+
+    #[test]
+    fn without_a_catalogue_there_are_no_labels_to_choose_from() {
+        let corpus = Corpus {
+            vulnerabilities: &[],
+            placed: &[],
+            catalogue: None,
+            min_train_examples: 1,
+            caps: Caps::default(),
+        };
+        let error = CweClassify.make(&corpus).unwrap_err().to_string();
+        assert!(
+            error.contains("`cwe_classify` needs the CWE catalogue"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn answers_are_graded_strictly_and_by_hierarchy() {
+        let made = make(
+            &[with_labels(
+                "CVE-2020-0001",
+                &[label("nvd", true, "CWE-79")],
+            )],
+            &[Split::Train],
+            1,
+        );
+        let example = &made.examples[0].1;
+        let grade = |answer: &str| {
+            CweClassify
+                .grade(example, answer, small().research())
+                .unwrap()
+        };
+        assert_eq!(
+            grade("CWE-79"),
+            Grade {
+                parsed: Some("CWE-79".into()),
+                strict: true,
+                hierarchical: 1.0
+            }
+        );
+        assert!(grade("It is cwe-79 (XSS), a kind of CWE-74.").strict);
+        let sibling = grade("CWE-89");
+        assert_eq!((sibling.strict, sibling.hierarchical), (false, 4.0 / 6.0));
+        assert_eq!(grade("CWE-200").hierarchical, 0.0);
+        assert_eq!(grade("no idea"), Grade::default());
+    }
+
+    #[test]
+    fn the_question_is_the_instruction_and_the_description_and_the_answer_is_the_bare_id() {
+        let made = make(
+            &[with_labels(
+                "CVE-2020-0001",
+                &[label("nvd", true, "CWE-79")],
+            )],
+            &[Split::Train],
+            1,
+        );
+        let messages = &made.examples[0].1.conversation.messages;
+        assert_eq!(messages[0].content, format!("{INSTRUCTION}\n\nA hole."));
+        assert_eq!(messages[1].content, "CWE-79");
+    }
+}
