@@ -1,0 +1,246 @@
+//! The order in which a shard is learned: endless, reproducible from a seed, and resumable to the document.
+//!
+//! The order of an epoch is a function of (seed, epoch) alone, so a [`Cursor`] of two numbers says everything.
+
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand::RngCore;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::pack::{Pack, Packer};
+use crate::shard::Shard;
+
+/// Where a loader stands: the next document to come. Kept in checkpoints.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Epochs finished.
+    pub epoch: u64,
+    /// Documents of this epoch already given out; below the number of documents.
+    pub position: u64,
+}
+
+/// What makes one optimiser step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepSize {
+    /// This many full packs.
+    Packs(usize),
+    /// This many documents, in as many packs as they need.
+    Documents(usize),
+}
+
+/// What one optimiser step learns from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// At least one; their gradients add up.
+    pub packs: Vec<Pack>,
+}
+
+impl Step {
+    /// Documents in all packs.
+    #[must_use]
+    pub fn documents(&self) -> usize {
+        self.packs.iter().map(|pack| pack.lengths.len()).sum()
+    }
+
+    /// Tokens in all packs.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.packs.iter().map(|pack| pack.ids.len()).sum()
+    }
+
+    /// Predictions in all packs: what the loss is averaged over.
+    #[must_use]
+    pub fn targets(&self) -> usize {
+        self.packs.iter().map(|pack| pack.targets.len()).sum()
+    }
+}
+
+/// Endless steps over a shard. A step may reach over the end of an epoch, so that all steps are of one size.
+#[derive(Debug, Clone)]
+pub struct Loader {
+    shard: Arc<Shard>,
+    max_tokens_per_pack: usize,
+    step: StepSize,
+    seed: u64,
+    cursor: Cursor,
+    /// The order of `cursor.epoch`.
+    order: Vec<u32>,
+}
+
+impl Loader {
+    /// Starts at the beginning of epoch 0.
+    ///
+    /// # Errors
+    /// The shard is empty or has a document longer than a pack, or a size is zero.
+    pub fn new(shard: Arc<Shard>, max_tokens_per_pack: usize, step: StepSize, seed: u64) -> Result<Self> {
+        check_fits(&shard, max_tokens_per_pack)?;
+        let (StepSize::Packs(size) | StepSize::Documents(size)) = step;
+        if size == 0 {
+            return Err(zero("step size", "a step needs at least one pack or document"));
+        }
+        if shard.targets() == 0 {
+            return Err(zero("targets", "no token of the training documents is supervised, so there is nothing to learn"));
+        }
+        if u32::try_from(shard.len()).is_err() {
+            return Err(Error::Setting {
+                name: "documents",
+                value: shard.len().to_string(),
+                reason: "a shard holds fewer than 2^32 documents",
+                hint: "split the dataset",
+            });
+        }
+        let order = order(shard.len(), seed, 0);
+        Ok(Self {
+            shard,
+            max_tokens_per_pack,
+            step,
+            seed,
+            cursor: Cursor::default(),
+            order,
+        })
+    }
+
+    /// Where the next step begins.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+
+    /// Goes to where another loader with the same shard and settings stood; the steps after it are the same.
+    ///
+    /// # Errors
+    /// The cursor points behind the end of the shard, so it belongs to another one.
+    pub fn seek(&mut self, cursor: Cursor) -> Result<()> {
+        if cursor.position >= self.shard.len() as u64 {
+            return Err(Error::Setting {
+                name: "position",
+                value: cursor.position.to_string(),
+                reason: "the shard has fewer documents",
+                hint: "resume with the dataset the run was started with",
+            });
+        }
+        if cursor.epoch != self.cursor.epoch {
+            self.order = order(self.shard.len(), self.seed, cursor.epoch);
+        }
+        self.cursor = cursor;
+        Ok(())
+    }
+
+    /// How often the whole shard has been given out, with fraction.
+    #[must_use]
+    pub fn epochs_done(&self) -> f64 {
+        self.cursor.epoch as f64 + self.cursor.position as f64 / self.shard.len() as f64
+    }
+
+    /// The shard.
+    #[must_use]
+    pub fn shard(&self) -> &Arc<Shard> {
+        &self.shard
+    }
+
+    /// The next step.
+    pub fn next_step(&mut self) -> Step {
+        let mut packer = Packer::new(self.max_tokens_per_pack);
+        let mut packs = Vec::new();
+        let mut documents = 0;
+        loop {
+            let shard = Arc::clone(&self.shard);
+            let document = shard.document(self.order[self.cursor.position as usize] as usize);
+            if !packer.fits(document.ids.len()) {
+                packs.extend(packer.close());
+                if matches!(self.step, StepSize::Packs(size) if packs.len() == size) {
+                    return Step { packs };
+                }
+            }
+            packer.push(document);
+            self.advance();
+            documents += 1;
+            if matches!(self.step, StepSize::Documents(size) if documents == size) {
+                packs.extend(packer.close());
+                return Step { packs };
+            }
+        }
+    }
+
+    fn advance(&mut self) {
+        self.cursor.position += 1;
+        if self.cursor.position == self.shard.len() as u64 {
+            self.cursor = Cursor {
+                epoch: self.cursor.epoch + 1,
+                position: 0,
+            };
+            self.order = order(self.shard.len(), self.seed, self.cursor.epoch);
+        }
+    }
+}
+
+/// Every document once, in the shard's order: for evaluation.
+///
+/// # Errors
+/// A document is longer than a pack.
+pub fn ordered_packs(shard: &Shard, max_tokens_per_pack: usize) -> Result<impl Iterator<Item = Pack> + '_> {
+    check_fits(shard, max_tokens_per_pack)?;
+    let mut next = 0;
+    Ok(std::iter::from_fn(move || {
+        let mut packer = Packer::new(max_tokens_per_pack);
+        while next < shard.len() {
+            let document = shard.document(next);
+            if !packer.fits(document.ids.len()) {
+                break;
+            }
+            packer.push(document);
+            next += 1;
+        }
+        packer.close()
+    }))
+}
+
+fn check_fits(shard: &Shard, max_tokens_per_pack: usize) -> Result<()> {
+    if shard.is_empty() {
+        return Err(zero("documents", "the dataset's part is empty"));
+    }
+    let too_long = |&index: &usize| shard.document(index).ids.len() > max_tokens_per_pack;
+    match (0..shard.len()).find(too_long) {
+        None => Ok(()),
+        Some(index) => Err(Error::DocumentTooLong {
+            index,
+            tokens: shard.document(index).ids.len(),
+            max_tokens_per_pack,
+        }),
+    }
+}
+
+fn zero(name: &'static str, reason: &'static str) -> Error {
+    Error::Setting {
+        name,
+        value: "0".to_owned(),
+        reason,
+        hint: "look at the dataset's counts and the recipe",
+    }
+}
+
+/// A permutation of the documents by Fisher and Yates. The arithmetic is written out, because a run must be resumable
+/// with a later version of the random crates, which promise the stream of ChaCha but not their shuffles.
+fn order(documents: usize, seed: u64, epoch: u64) -> Vec<u32> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(epoch);
+    let mut order: Vec<u32> = (0..documents).map(|index| index as u32).collect();
+    for last in (1..documents).rev() {
+        order.swap(last, below(&mut random, last as u64 + 1) as usize);
+    }
+    order
+}
+
+/// A uniform number below `bound` (Lemire 2019), bound > 0.
+fn below(random: &mut ChaCha8Rng, bound: u64) -> u64 {
+    let threshold = bound.wrapping_neg() % bound;
+    loop {
+        let product = u128::from(random.next_u64()) * u128::from(bound);
+        if product as u64 >= threshold {
+            return (product >> 64) as u64;
+        }
+    }
+}

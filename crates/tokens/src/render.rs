@@ -1,0 +1,485 @@
+//! Conversations to token ids and the loss mask, made together: what is learned is decided where the text is formed.
+//!
+//! A conversation becomes *segments*: prompt, answer, prompt, answer. Each is tokenised by itself, so that the tokens a
+//! model is asked with are exactly the tokens it was trained behind. An answer ends with the template's end token.
+//!
+//! Text from outside can never form a special token: `</s>` in an advisory stays four characters
+//! ([`Tokenizer`] says where it must be cut; the cut survives the template as a private character).
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use wardsmith_records::conversation::{Conversation, Message, Role};
+
+use crate::error::{Error, Result};
+use crate::files::write_renamed;
+use crate::template::Template;
+use crate::tokenizer::{Place, Tokenizer};
+use crate::truncate::shortened;
+
+/// To be raised with every change of what is rendered: cached shards of older versions are made again.
+const RENDERING_VERSION: u32 = 1;
+/// Stands for an answer when only the text before it is wanted.
+const PROBE: &str = "WardsmithProbe";
+/// A user's text is never cut below this; what is then still too long is an error.
+const MIN_KEPT_CHARS: usize = 48;
+
+/// Token ids and which of them are to be learned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rendered {
+    /// The tokens.
+    pub ids: Vec<u32>,
+    /// `mask[i]`: token `i` is supervised, that is, it is a target.
+    pub mask: Vec<bool>,
+    /// Whether the user's text was cut to fit.
+    pub truncated: bool,
+}
+
+/// How long a rendered conversation may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Prompt and answer together.
+    pub max_len_tokens: usize,
+    /// Room that every prompt leaves for its answer. Training and asking then cut a long text at the same place.
+    pub answer_tokens: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_len_tokens: 1024,
+            answer_tokens: 16,
+        }
+    }
+}
+
+impl Limits {
+    fn checked(self) -> Result<Self> {
+        if self.max_len_tokens >= 2 && self.answer_tokens < self.max_len_tokens {
+            return Ok(self);
+        }
+        Err(Error::Setting {
+            name: "max_len_tokens",
+            value: self.max_len_tokens.to_string(),
+            reason: "it must be at least 2 and more than `answer_tokens`",
+            hint: "1024 is usual",
+        })
+    }
+}
+
+/// A tokenizer with its template and limits: the only maker of prompt text.
+#[derive(Debug)]
+pub struct Renderer {
+    tokenizer: Tokenizer,
+    template: Template,
+    limits: Limits,
+    /// Whether the template's generation prompt is what really stands before an answer.
+    honest_prompt: bool,
+}
+
+/// A piece of text that is learned or not.
+struct Segment {
+    text: String,
+    supervised: bool,
+    /// The template wrote no end token behind this answer, so the tokenizer's own follows.
+    add_eos: bool,
+}
+
+/// Tokens of a whole conversation, and where its last prompt ends.
+struct Tokens {
+    ids: Vec<u32>,
+    mask: Vec<bool>,
+    prompt_len: usize,
+}
+
+impl Renderer {
+    /// Uses the folder's chat template, or Wardsmith's own where it has none.
+    ///
+    /// # Errors
+    /// The template does not compile, or the limits contradict one another.
+    pub fn new(tokenizer: Tokenizer, limits: Limits) -> Result<Self> {
+        let template = match tokenizer.chat_template() {
+            Some(source) => Template::new(source, tokenizer.special())?,
+            None => Template::wardsmith(tokenizer.special(), tokenizer.document_bos().is_some())?,
+        };
+        Ok(Self {
+            honest_prompt: has_honest_prompt(&template),
+            limits: limits.checked()?,
+            tokenizer,
+            template,
+        })
+    }
+
+    /// The tokens to train on. A [`Role::Document`] is rendered as its first window (see [`Self::windows`]).
+    ///
+    /// # Errors
+    /// No message is the assistant's, the template refuses, or what must stay does not fit the limits.
+    pub fn render(&self, conversation: &Conversation) -> Result<Rendered> {
+        if let Some(text) = document_text(conversation)? {
+            let mut windows = self.windows(text)?;
+            let truncated = windows.len() > 1;
+            let first = windows.swap_remove(0);
+            return Ok(Rendered { truncated, ..first });
+        }
+        let Some(last) = conversation.messages.iter().rposition(|message| message.role == Role::Assistant) else {
+            return Err(Error::Conversation {
+                reason: "no message is the assistant's, so there is nothing to learn".to_owned(),
+                hint: "add the answer, or make it a document",
+            });
+        };
+        self.fitted(&conversation.messages[..=last])
+    }
+
+    /// All training sequences of a conversation: one, or the windows of a document.
+    ///
+    /// # Errors
+    /// As [`Self::render`].
+    pub fn render_all(&self, conversation: &Conversation) -> Result<Vec<Rendered>> {
+        match document_text(conversation)? {
+            Some(text) => self.windows(text),
+            None => Ok(vec![self.render(conversation)?]),
+        }
+    }
+
+    /// Everything before the last answer, up to and including the generation prompt: what a model is asked with. An
+    /// answer that ends the conversation is not looked at.
+    ///
+    /// # Errors
+    /// It is a document, the template refuses, or what must stay does not fit the limits.
+    pub fn render_prompt(&self, conversation: &Conversation) -> Result<Vec<u32>> {
+        self.render_prompt_reporting(conversation).map(|prompt| prompt.ids)
+    }
+
+    /// [`Self::render_prompt`], with whether the user's text was cut; nothing is supervised.
+    pub(crate) fn render_prompt_reporting(&self, conversation: &Conversation) -> Result<Rendered> {
+        if document_text(conversation)?.is_some() {
+            return Err(Error::Conversation {
+                reason: "a document asks nothing".to_owned(),
+                hint: "ask with a user's message",
+            });
+        }
+        self.fitted(asked(&conversation.messages))
+    }
+
+    /// The tokens of each answer as they follow `prompt`, with the end token: prompt tokens + label tokens are the
+    /// tokens of the same conversation in training. They depend on the template alone in practice, so that one call
+    /// serves a whole evaluation.
+    ///
+    /// # Errors
+    /// The template refuses the conversation.
+    pub fn label_ids<S: AsRef<str>>(&self, prompt: &Conversation, labels: &[S]) -> Result<Vec<Vec<u32>>> {
+        let mut messages = asked(&prompt.messages).to_vec();
+        let asked = messages.len();
+        labels
+            .iter()
+            .map(|label| {
+                messages.truncate(asked);
+                messages.push(assistant(label.as_ref()));
+                let tokens = self.tokens(&messages)?;
+                Ok(tokens.ids[tokens.prompt_len..].to_vec())
+            })
+            .collect()
+    }
+
+    /// A plain text as training sequences of at most `max_len_tokens`: bos? + text + eos?, all but the first token
+    /// supervised. Each further window begins with the last token of the one before, so that every token is learned once.
+    ///
+    /// # Errors
+    /// The tokenizer fails, or the text is empty.
+    pub fn windows(&self, text: &str) -> Result<Vec<Rendered>> {
+        let bos = self.tokenizer.document_bos().map(|token| token.id);
+        let mut ids: Vec<u32> = bos.into_iter().collect();
+        ids.extend(self.tokenizer.encode(text)?);
+        ids.extend(self.tokenizer.eos_id());
+        if text.trim().is_empty() || ids.len() < 2 {
+            return Err(Error::Conversation {
+                reason: "the document is empty".to_owned(),
+                hint: "leave empty texts out of the dataset",
+            });
+        }
+        let stride = self.limits.max_len_tokens - 1;
+        let starts = (0..ids.len() - 1).step_by(stride);
+        Ok(starts
+            .map(|start| {
+                let window = &ids[start..ids.len().min(start + stride + 1)];
+                let mut mask = vec![true; window.len()];
+                mask[0] = false;
+                Rendered {
+                    ids: window.to_vec(),
+                    mask,
+                    truncated: false,
+                }
+            })
+            .collect())
+    }
+
+    /// SHA-256 over all that decides how a conversation is rendered.
+    #[must_use]
+    pub fn sha256(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(RENDERING_VERSION.to_le_bytes());
+        hash.update(self.tokenizer.sha256());
+        hash.update(self.template.source().as_bytes());
+        hash.update((self.limits.max_len_tokens as u64).to_le_bytes());
+        hash.update((self.limits.answer_tokens as u64).to_le_bytes());
+        hash.finalize().into()
+    }
+
+    /// The tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The template.
+    #[must_use]
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// The limits.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Writes the tokenizer into a model folder, with the template that was used even where that is Wardsmith's own:
+    /// whoever serves the model must ask as it was trained.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn save_to(&self, dir: &Path) -> Result<()> {
+        self.tokenizer.save_to(dir)?;
+        if self.template.is_default() {
+            let source = self.template.source();
+            write_renamed(&dir.join("chat_template.jinja"), |out| out.write_all(source.as_bytes()))?;
+        }
+        Ok(())
+    }
+
+    /// The tokens of `messages`, with the longest user's text cut where they are too many.
+    fn fitted(&self, messages: &[Message]) -> Result<Rendered> {
+        let tokens = self.tokens(messages)?;
+        if self.fits(&tokens) {
+            return Ok(tokens.rendered(false));
+        }
+        let cut = self.cut_to_fit(messages, tokens.ids.len())?;
+        Ok(cut.rendered(true))
+    }
+
+    /// Searches for the longest user's text with which everything fits (about log2 of its length renderings).
+    fn cut_to_fit(&self, messages: &[Message], needed_tokens: usize) -> Result<Tokens> {
+        let max_len_tokens = self.limits.max_len_tokens;
+        let too_long = |needed_tokens| Error::TooLong { needed_tokens, max_len_tokens };
+        let users = messages.iter().enumerate().filter(|(_, message)| message.role == Role::User);
+        let (longest, _) = users.max_by_key(|(_, message)| message.content.len()).ok_or(too_long(needed_tokens))?;
+        let whole = messages[longest].content.clone();
+        let mut messages = messages.to_vec();
+        let mut with_kept = |kept_chars| {
+            messages[longest].content = shortened(&whole, kept_chars);
+            self.tokens(&messages)
+        };
+        let mut best = with_kept(MIN_KEPT_CHARS)?;
+        if !self.fits(&best) {
+            return Err(too_long(best.ids.len()));
+        }
+        let (mut low, mut high) = (MIN_KEPT_CHARS, whole.chars().count());
+        while low + 1 < high {
+            let middle = low.midpoint(high);
+            let tokens = with_kept(middle)?;
+            if self.fits(&tokens) {
+                (low, best) = (middle, tokens);
+            } else {
+                high = middle;
+            }
+        }
+        Ok(best)
+    }
+
+    fn fits(&self, tokens: &Tokens) -> bool {
+        let Limits { max_len_tokens, answer_tokens } = self.limits;
+        tokens.ids.len() <= max_len_tokens && tokens.prompt_len <= max_len_tokens - answer_tokens
+    }
+
+    /// Tokenises `messages` segment by segment. They end with an answer, or a generation prompt is put behind them.
+    fn tokens(&self, messages: &[Message]) -> Result<Tokens> {
+        let (messages, mark) = self.defused(messages);
+        let mut tokens = Tokens {
+            ids: Vec::new(),
+            mask: Vec::new(),
+            prompt_len: 0,
+        };
+        for segment in self.segments(&messages)? {
+            if segment.supervised {
+                tokens.prompt_len = tokens.ids.len();
+            }
+            self.append(&mut tokens, &segment, mark)?;
+        }
+        if messages.last().is_none_or(|message| message.role != Role::Assistant) {
+            tokens.prompt_len = tokens.ids.len();
+        }
+        Ok(tokens)
+    }
+
+    fn append(&self, tokens: &mut Tokens, segment: &Segment, mark: Option<char>) -> Result<()> {
+        let mut pieces: Vec<&str> = vec![&segment.text];
+        if let Some(mark) = mark {
+            pieces = segment.text.split(mark).collect();
+        }
+        for piece in pieces {
+            let place = if tokens.ids.is_empty() { Place::Start } else { Place::Continuation };
+            tokens.ids.extend(self.tokenizer.encode_markup(piece, place)?);
+        }
+        if segment.add_eos {
+            tokens.ids.extend(self.tokenizer.eos_id());
+        }
+        tokens.mask.resize(tokens.ids.len(), segment.supervised);
+        Ok(())
+    }
+
+    /// Puts a private character into every special token that a message's content spells out. `None`: there was none.
+    fn defused(&self, messages: &[Message]) -> (Vec<Message>, Option<char>) {
+        let mut messages = messages.to_vec();
+        let cuts: Vec<Vec<usize>> = messages.iter().map(|message| self.tokenizer.cuts(&message.content)).collect();
+        if cuts.iter().all(Vec::is_empty) {
+            return (messages, None);
+        }
+        let unused = |mark: &char| !messages.iter().any(|message| message.content.contains(*mark));
+        let mark = ('\u{F0000}'..='\u{FFFFD}').find(unused).expect("no text within the limits holds 65,534 different private characters");
+        for (message, cuts) in messages.iter_mut().zip(cuts) {
+            for cut in cuts.into_iter().rev() {
+                message.content.insert(cut, mark);
+            }
+        }
+        (messages, Some(mark))
+    }
+
+    /// The text of `messages`, alternately prompt and answer.
+    fn segments(&self, messages: &[Message]) -> Result<Vec<Segment>> {
+        let mut segments = Vec::new();
+        let mut written = String::new();
+        for (turn, message) in messages.iter().enumerate() {
+            if message.role != Role::Assistant {
+                continue;
+            }
+            let prompt = self.prompt_text(&messages[..turn])?;
+            segments.push(prompt_segment(&prompt, &written)?);
+            let answer = self.answer_segment(&messages[..=turn], &prompt)?;
+            written = prompt + &answer.text;
+            segments.push(answer);
+        }
+        if messages.last().is_none_or(|message| message.role != Role::Assistant) {
+            segments.push(prompt_segment(&self.prompt_text(messages)?, &written)?);
+        }
+        Ok(segments)
+    }
+
+    /// The text up to where the next answer begins.
+    fn prompt_text(&self, messages: &[Message]) -> Result<String> {
+        if self.honest_prompt {
+            return self.template.apply(messages, true);
+        }
+        let mut probed = messages.to_vec();
+        probed.push(assistant(PROBE));
+        let mut text = self.template.apply(&probed, false)?;
+        let at = text.rfind(PROBE).ok_or_else(|| Error::Template {
+            place: "as a whole".to_owned(),
+            reason: "does not write the assistant's words".to_owned(),
+            hint: "it cannot be trained with; delete it to use Wardsmith's own",
+        })?;
+        text.truncate(at);
+        // A space before the answer belongs to its first token ("▁CWE"), as a model generates it.
+        text.truncate(text.trim_end_matches(' ').len());
+        Ok(text)
+    }
+
+    /// What the template writes for the last message behind `prompt`, up to its end token.
+    fn answer_segment(&self, messages: &[Message], prompt: &str) -> Result<Segment> {
+        let full = self.template.apply(messages, false)?;
+        let Some(tail) = full.strip_prefix(prompt) else {
+            return Err(rewrites());
+        };
+        let content = messages.last().map_or("", |message| message.content.trim());
+        let after = tail.find(content).map_or(0, |at| at + content.len());
+        let end = self.tokenizer.end_of_first_special(&tail[after..]).map(|end| after + end);
+        Ok(Segment {
+            text: tail[..end.unwrap_or_else(|| after.max(tail.trim_end().len()))].to_owned(),
+            supervised: true,
+            add_eos: end.is_none(),
+        })
+    }
+}
+
+impl Tokens {
+    fn rendered(self, truncated: bool) -> Rendered {
+        Rendered {
+            ids: self.ids,
+            mask: self.mask,
+            truncated,
+        }
+    }
+}
+
+/// The part of `prompt` that is not `written` yet.
+fn prompt_segment(prompt: &str, written: &str) -> Result<Segment> {
+    let rest = prompt.strip_prefix(written).ok_or_else(rewrites)?;
+    Ok(Segment {
+        text: rest.to_owned(),
+        supervised: false,
+        add_eos: false,
+    })
+}
+
+fn rewrites() -> Error {
+    Error::Template {
+        place: "as a whole".to_owned(),
+        reason: "rewrites earlier turns when later ones come, so that training and asking would differ".to_owned(),
+        hint: "use conversations of one question and one answer, or delete the template to use Wardsmith's own",
+    }
+}
+
+/// Whether training text really begins with the template's generation prompt (some templates ignore it or add thoughts).
+fn has_honest_prompt(template: &Template) -> bool {
+    let question = [Message {
+        role: Role::User,
+        content: "a".to_owned(),
+    }];
+    let answered = [question[0].clone(), assistant(PROBE)];
+    let texts = (template.apply(&question, false), template.apply(&question, true), template.apply(&answered, false));
+    match texts {
+        (Ok(bare), Ok(prompt), Ok(full)) => prompt != bare && full.starts_with(&prompt),
+        // The template refuses so small a talk; the real one will show.
+        _ => true,
+    }
+}
+
+fn assistant(content: &str) -> Message {
+    Message {
+        role: Role::Assistant,
+        content: content.to_owned(),
+    }
+}
+
+/// The messages without an answer that ends them.
+fn asked(messages: &[Message]) -> &[Message] {
+    match messages {
+        [asked @ .., last] if last.role == Role::Assistant => asked,
+        all => all,
+    }
+}
+
+/// The text of a conversation that is one document; an error where a document stands among other messages.
+fn document_text(conversation: &Conversation) -> Result<Option<&str>> {
+    let refuse = |reason: &str| {
+        Err(Error::Conversation {
+            reason: reason.to_owned(),
+            hint: "a document is a conversation of its own",
+        })
+    };
+    match conversation.messages.as_slice() {
+        [] => refuse("it has no messages"),
+        [only] if only.role == Role::Document => Ok(Some(&only.content)),
+        all if all.iter().any(|message| message.role == Role::Document) => refuse("a document stands among other messages"),
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,94 @@
+//! Trains a byte-level BPE on a corpus and writes it as a Hugging Face tokenizer folder.
+//!
+//! As GPT-2 does it (Radford et al. 2019: bytes as the alphabet, so nothing is ever unknown), but every digit stands
+//! alone: "CWE-79" and "CVE-2021-44228" are then spelled from the same ten tokens instead of memorised piecemeal.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::digits::Digits;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::{AddedToken, PreTokenizerWrapper, Tokenizer};
+
+use crate::error::{Error, Result};
+use crate::files::{make_folder, write_renamed};
+use crate::template::DEFAULT_TEMPLATE;
+
+/// Begins, ends and pads a text.
+pub const END_OF_TEXT: &str = "<|endoftext|>";
+/// 256 bytes and one special token: less cannot say every text.
+pub const MIN_VOCAB_SIZE: usize = 257;
+const MAX_VOCAB_SIZE: usize = 1 << 20;
+/// Longer words are mostly hashes and paths; they need no token of their own.
+const MAX_TOKEN_BYTES: usize = 24;
+/// A pair seen less often is an accident of the corpus.
+const MIN_FREQUENCY: u64 = 2;
+
+/// Trains on `texts` and writes `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json` into `out_dir`.
+/// The same texts give the same files. Returns the vocabulary's size, which is smaller than `vocab_size` where the
+/// corpus has not enough repetition.
+///
+/// # Errors
+/// `vocab_size` is impossible, or the folder cannot be written.
+pub fn train_bpe(texts: impl Iterator<Item = String> + Send, vocab_size: usize, out_dir: &Path) -> Result<usize> {
+    if !(MIN_VOCAB_SIZE..=MAX_VOCAB_SIZE).contains(&vocab_size) {
+        return Err(Error::Setting {
+            name: "vocab_size",
+            value: vocab_size.to_string(),
+            reason: "a byte-level vocabulary has between 257 and 1,048,576 tokens",
+            hint: "for a small base 8,000 to 16,000 is usual",
+        });
+    }
+    let tokenizer = train(texts, vocab_size)?;
+    let json = tokenizer.to_string(true).map_err(Error::tokenizer("be trained"))?;
+    write_folder(out_dir, &json)?;
+    Ok(tokenizer.get_vocab_size(true))
+}
+
+fn train(texts: impl Iterator<Item = String> + Send, vocab_size: usize) -> Result<Tokenizer> {
+    let mut tokenizer = Tokenizer::new(BPE::default());
+    let byte_level = ByteLevel::default().add_prefix_space(false);
+    let steps = vec![PreTokenizerWrapper::Digits(Digits::new(true)), PreTokenizerWrapper::ByteLevel(byte_level)];
+    tokenizer.with_pre_tokenizer(Some(Sequence::new(steps)));
+    tokenizer.with_decoder(Some(byte_level));
+    tokenizer.with_post_processor(Some(byte_level.trim_offsets(false)));
+    let special = AddedToken::from(END_OF_TEXT, true).normalized(false);
+    let trainer = BpeTrainerBuilder::new()
+        .show_progress(false)
+        .vocab_size(vocab_size)
+        .min_frequency(MIN_FREQUENCY)
+        .max_token_length(Some(MAX_TOKEN_BYTES))
+        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+        .special_tokens(vec![special])
+        .build();
+    let mut trainer = tokenizers::models::TrainerWrapper::BpeTrainer(trainer);
+    tokenizer.train(&mut trainer, texts).map_err(Error::tokenizer("be trained"))?;
+    Ok(tokenizer)
+}
+
+fn write_folder(dir: &Path, tokenizer_json: &str) -> Result<()> {
+    make_folder(dir)?;
+    let config = json!({
+        "add_prefix_space": false,
+        "bos_token": END_OF_TEXT,
+        "chat_template": format!("{{{{ bos_token }}}}{DEFAULT_TEMPLATE}"),
+        "clean_up_tokenization_spaces": false,
+        "eos_token": END_OF_TEXT,
+        "model_max_length": 1_000_000,
+        "pad_token": END_OF_TEXT,
+        "tokenizer_class": "PreTrainedTokenizerFast",
+    });
+    let map = json!({"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT, "pad_token": END_OF_TEXT});
+    let pretty = |value: &Value| format!("{value:#}\n");
+    let files = [
+        ("tokenizer.json", tokenizer_json.to_owned()),
+        ("tokenizer_config.json", pretty(&config)),
+        ("special_tokens_map.json", pretty(&map)),
+    ];
+    for (name, text) in files {
+        write_renamed(&dir.join(name), |out| out.write_all(text.as_bytes()))?;
+    }
+    Ok(())
+}
