@@ -1,0 +1,7 @@
+//! Operations with weights.
+
+pub mod attention;
+pub mod linear;
+pub mod mlp;
+pub mod norm;
+pub mod workspace;

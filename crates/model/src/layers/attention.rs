@@ -1,0 +1,215 @@
+//! Self-attention with its projections, separate or fused, over packed documents.
+
+use super::linear::{Backward, Linear};
+use super::workspace::Workspace;
+use crate::ops::attention::{AttentionShape, Qkv, QkvGradient, attention_backward, attention_forward};
+use crate::ops::matmul::Write;
+use crate::ops::rotary::{RotaryTable, Turn};
+use crate::params::{Gradients, Params};
+
+/// The input projections.
+#[derive(Clone, Debug)]
+pub enum Projections {
+    /// One linear layer each.
+    Separate {
+        /// Queries.
+        q: Linear,
+        /// Keys.
+        k: Linear,
+        /// Values.
+        v: Linear,
+    },
+    /// One layer whose rows are (head, query|key|value, element), as BLOOM has it.
+    Fused(Linear),
+}
+
+/// An attention layer.
+#[derive(Clone, Debug)]
+pub struct Attention {
+    /// Into queries, keys and values.
+    pub projections: Projections,
+    /// From the heads back to the model's width.
+    pub output: Linear,
+    /// Heads, scale, window, slopes.
+    pub shape: AttentionShape,
+}
+
+/// Where a batch's tokens stand.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout<'a> {
+    /// Lengths of the packed documents.
+    pub lengths: &'a [usize],
+    /// Each token's position in its document.
+    pub positions: &'a [u32],
+    /// Angles, for families with rotary positions.
+    pub rotary: Option<&'a RotaryTable>,
+}
+
+impl Layout<'_> {
+    fn turn(&self, x: &mut [f32], shape: &AttentionShape, turn: Turn) {
+        if let Some(table) = self.rotary {
+            let head = self.positions.len() * shape.head_dim;
+            x.chunks_exact_mut(head).for_each(|x| table.apply(x, shape.head_dim, self.positions, turn));
+        }
+    }
+}
+
+/// What the backward pass needs.
+#[derive(Debug)]
+pub struct AttentionSaved {
+    /// Head-major queries, keys and values.
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    /// (T, heads · head_dim): the input of the output projection.
+    attended: Vec<f32>,
+}
+
+impl AttentionSaved {
+    /// Gives the buffers back.
+    pub fn release(self, workspace: &mut Workspace) {
+        [self.q, self.k, self.v, self.attended].into_iter().for_each(|b| workspace.give(b));
+    }
+}
+
+/// Where a group of heads lies in a token-major projection.
+#[derive(Clone, Copy)]
+struct HeadLayout {
+    heads: usize,
+    row_stride: usize,
+    offset: usize,
+    head_stride: usize,
+}
+
+impl HeadLayout {
+    fn plain(heads: usize, head_dim: usize) -> Self {
+        Self { heads, row_stride: heads * head_dim, offset: 0, head_stride: head_dim }
+    }
+
+    fn fused(heads: usize, head_dim: usize, part: usize) -> Self {
+        Self { heads, row_stride: 3 * heads * head_dim, offset: part * head_dim, head_stride: 3 * head_dim }
+    }
+
+    /// (T, row_stride) → (heads, T, head_dim).
+    fn gather(self, out: &mut [f32], tokens: &[f32], head_dim: usize) {
+        let rows = tokens.len() / self.row_stride;
+        for (h, out) in out.chunks_exact_mut(rows * head_dim).enumerate() {
+            let from = self.offset + h * self.head_stride;
+            for (out, row) in out.chunks_exact_mut(head_dim).zip(tokens.chunks_exact(self.row_stride)) {
+                out.copy_from_slice(&row[from..from + head_dim]);
+            }
+        }
+    }
+
+    /// (heads, T, head_dim) → (T, row_stride), the part of these heads only.
+    fn scatter(self, tokens: &mut [f32], heads: &[f32], head_dim: usize) {
+        let rows = tokens.len() / self.row_stride;
+        debug_assert_eq!(heads.len(), self.heads * rows * head_dim);
+        for (h, heads) in heads.chunks_exact(rows * head_dim).enumerate() {
+            let to = self.offset + h * self.head_stride;
+            for (head, row) in heads.chunks_exact(head_dim).zip(tokens.chunks_exact_mut(self.row_stride)) {
+                row[to..to + head_dim].copy_from_slice(head);
+            }
+        }
+    }
+}
+
+impl Attention {
+    /// Every linear layer, to pack or adapt.
+    pub fn linears_mut(&mut self) -> Vec<&mut Linear> {
+        let mut all = match &mut self.projections {
+            Projections::Separate { q, k, v } => vec![q, k, v],
+            Projections::Fused(linear) => vec![linear],
+        };
+        all.push(&mut self.output);
+        all
+    }
+
+    /// Each projection with the heads it feeds: 0 queries, 1 keys, 2 values.
+    fn parts(&self) -> Vec<(&Linear, Vec<(usize, HeadLayout)>)> {
+        let (d, kv) = (self.shape.head_dim, self.shape.kv_heads);
+        let queries = kv * self.shape.group;
+        match &self.projections {
+            Projections::Separate { q, k, v } => vec![
+                (q, vec![(0, HeadLayout::plain(queries, d))]),
+                (k, vec![(1, HeadLayout::plain(kv, d))]),
+                (v, vec![(2, HeadLayout::plain(kv, d))]),
+            ],
+            Projections::Fused(linear) => {
+                vec![(linear, (0..3).map(|part| (part, HeadLayout::fused(queries, d, part))).collect())]
+            }
+        }
+    }
+
+    /// Projects `x` (T, d) into head-major queries, keys and values, turned to their positions.
+    pub fn project(&self, params: &Params, x: &[f32], layout: Layout<'_>, workspace: &mut Workspace) -> [Vec<f32>; 3] {
+        let (tokens, d, kv) = (layout.positions.len(), self.shape.head_dim, self.shape.kv_heads);
+        let sizes = [kv * self.shape.group, kv, kv].map(|heads| heads * tokens * d);
+        let mut out = sizes.map(|n| workspace.take(n));
+        for (linear, targets) in self.parts() {
+            let mut y = workspace.take(tokens * linear.outputs);
+            linear.forward(params, &mut y, x, workspace);
+            for (part, heads) in targets {
+                heads.gather(&mut out[part], &y, d);
+            }
+            workspace.give(y);
+        }
+        layout.turn(&mut out[0], &self.shape, Turn::Forward);
+        layout.turn(&mut out[1], &self.shape, Turn::Forward);
+        out
+    }
+
+    /// Heads (head-major) back to the model's width: `y` (T, d); returns the token-major heads.
+    pub fn merge_heads(&self, params: &Params, y: &mut [f32], heads: &[f32], workspace: &mut Workspace) -> Vec<f32> {
+        let mut attended = workspace.take(heads.len());
+        let layout = HeadLayout::plain(self.shape.kv_heads * self.shape.group, self.shape.head_dim);
+        layout.scatter(&mut attended, heads, self.shape.head_dim);
+        self.output.forward(params, y, &attended, workspace);
+        attended
+    }
+
+    /// `y` (T, d) from `x` (T, d).
+    pub fn forward(&self, params: &Params, y: &mut [f32], x: &[f32], layout: Layout<'_>, workspace: &mut Workspace) -> AttentionSaved {
+        let [q, k, v] = self.project(params, x, layout, workspace);
+        let mut heads = workspace.take(q.len());
+        attention_forward(&mut heads, Qkv { q: &q, k: &k, v: &v }, layout.lengths, &self.shape);
+        let attended = self.merge_heads(params, y, &heads, workspace);
+        workspace.give(heads);
+        AttentionSaved { q, k, v, attended }
+    }
+
+    /// Overwrites `d_x` with the gradient of the input `x`.
+    pub fn backward(&self, pass: Backward<'_>, saved: &AttentionSaved, layout: Layout<'_>) {
+        let Backward { d_x, x, d_y, gradients, workspace } = pass;
+        let mut d_heads = self.heads_gradient(d_y, saved, gradients, workspace);
+        let mut d = [workspace.take(saved.q.len()), workspace.take(saved.k.len()), workspace.take(saved.v.len())];
+        let [d_q, d_k, d_v] = &mut d;
+        let qkv = Qkv { q: &saved.q, k: &saved.k, v: &saved.v };
+        attention_backward(QkvGradient { d_q: &mut *d_q, d_k: &mut *d_k, d_v }, &d_heads, qkv, layout.lengths, &self.shape);
+        layout.turn(d_q, &self.shape, Turn::Backward);
+        layout.turn(d_k, &self.shape, Turn::Backward);
+        for (i, (linear, sources)) in self.parts().into_iter().enumerate() {
+            d_heads.resize(layout.positions.len() * linear.outputs, 0.0);
+            for (part, heads) in sources {
+                heads.scatter(&mut d_heads, &d[part], self.shape.head_dim);
+            }
+            let write = if i == 0 { Write::SET } else { Write::ADD };
+            let one = Backward { d_x: &mut *d_x, x, d_y: &d_heads, gradients: &mut *gradients, workspace: &mut *workspace };
+            linear.backward(one, write);
+        }
+        d.into_iter().for_each(|b| workspace.give(b));
+        workspace.give(d_heads);
+    }
+
+    /// Through the output projection: the gradient of the heads, head-major.
+    fn heads_gradient(&self, d_y: &[f32], saved: &AttentionSaved, gradients: &mut Gradients, workspace: &mut Workspace) -> Vec<f32> {
+        let mut d_attended = workspace.take(saved.attended.len());
+        let pass = Backward { d_x: &mut d_attended, x: &saved.attended, d_y, gradients, workspace: &mut *workspace };
+        self.output.backward(pass, Write::SET);
+        let mut d_heads = workspace.take(saved.attended.len());
+        let layout = HeadLayout::plain(self.shape.kv_heads * self.shape.group, self.shape.head_dim);
+        layout.gather(&mut d_heads, &d_attended, self.shape.head_dim);
+        workspace.give(d_attended);
+        d_heads
+    }
+}

@@ -1,0 +1,99 @@
+//! The feed-forward half of a block: `down(act(up(x)))`, or gated `down(act(gate(x)) · up(x))`.
+
+use super::linear::{Backward, Linear};
+use super::workspace::Workspace;
+use crate::ops::activation::{Activation, activation_backward, activation_forward, gated_backward, gated_forward};
+use crate::ops::matmul::Write;
+use crate::params::{Gradients, Params};
+
+/// A feed-forward block.
+#[derive(Clone, Debug)]
+pub struct Mlp {
+    /// The gate of a gated block.
+    pub gate: Option<Linear>,
+    /// Into the inner width.
+    pub up: Linear,
+    /// Back to the model's width.
+    pub down: Linear,
+    /// The non-linearity.
+    pub activation: Activation,
+}
+
+/// What the backward pass needs: the values before the activation, (rows, inner).
+#[derive(Debug)]
+pub struct MlpSaved {
+    gate: Option<Vec<f32>>,
+    up: Vec<f32>,
+}
+
+impl MlpSaved {
+    /// Gives the buffers back.
+    pub fn release(self, workspace: &mut Workspace) {
+        workspace.give(self.up);
+        self.gate.into_iter().for_each(|g| workspace.give(g));
+    }
+}
+
+impl Mlp {
+    /// `y` (rows, d) from `x` (rows, d).
+    pub fn forward(&self, params: &Params, y: &mut [f32], x: &[f32], workspace: &mut Workspace) -> MlpSaved {
+        let inner = x.len() / self.up.inputs * self.up.outputs;
+        let mut up = workspace.take(inner);
+        self.up.forward(params, &mut up, x, workspace);
+        let gate = self.gate.as_ref().map(|gate| {
+            let mut out = workspace.take(inner);
+            gate.forward(params, &mut out, x, workspace);
+            out
+        });
+        let saved = MlpSaved { gate, up };
+        let mut hidden = workspace.take(inner);
+        self.activate(&mut hidden, &saved);
+        self.down.forward(params, y, &hidden, workspace);
+        workspace.give(hidden);
+        saved
+    }
+
+    fn activate(&self, hidden: &mut [f32], saved: &MlpSaved) {
+        match &saved.gate {
+            Some(gate) => gated_forward(self.activation, hidden, gate, &saved.up),
+            None => activation_forward(self.activation, hidden, &saved.up),
+        }
+    }
+
+    /// Overwrites `d_x` with the gradient of the input `x`; the activated values are computed again.
+    pub fn backward(&self, pass: Backward<'_>, saved: &MlpSaved) {
+        let Backward { d_x, x, d_y, gradients, workspace } = pass;
+        let mut hidden = workspace.take(saved.up.len());
+        let mut d_hidden = workspace.take(saved.up.len());
+        self.activate(&mut hidden, saved);
+        let down = Backward { d_x: &mut d_hidden, x: &hidden, d_y, gradients: &mut *gradients, workspace: &mut *workspace };
+        self.down.backward(down, Write::SET);
+        match (&self.gate, &saved.gate) {
+            (Some(gate), Some(gate_values)) => {
+                // `hidden` is free now and takes the gradient of `up`.
+                let mut d_gate = workspace.take(saved.up.len());
+                gated_backward(self.activation, (&mut d_gate, &mut hidden), &d_hidden, gate_values, &saved.up);
+                Self::into(&self.up, d_x, x, &hidden, (gradients, workspace), Write::SET);
+                Self::into(gate, d_x, x, &d_gate, (gradients, workspace), Write::ADD);
+                workspace.give(d_gate);
+            }
+            _ => {
+                activation_backward(self.activation, &mut d_hidden, &saved.up);
+                Self::into(&self.up, d_x, x, &d_hidden, (gradients, workspace), Write::SET);
+            }
+        }
+        workspace.give(hidden);
+        workspace.give(d_hidden);
+    }
+
+    fn into(
+        linear: &Linear,
+        d_x: &mut [f32],
+        x: &[f32],
+        d_y: &[f32],
+        (gradients, workspace): (&mut Gradients, &mut Workspace),
+        write: Write,
+    ) {
+        linear.backward(Backward { d_x, x, d_y, gradients, workspace }, write);
+    }
+}

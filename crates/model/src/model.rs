@@ -1,0 +1,171 @@
+//! A whole model: decoder, head, weights and gradients, behind the few calls that training and inference need.
+
+use serde_json::Value;
+
+use crate::decoder::{Decoder, Tokens};
+use crate::error::{Error, Result};
+use crate::families::Family;
+use crate::head::{Head, HeadKind};
+use crate::layers::linear::Linear;
+pub use crate::layers::linear::Purpose;
+use crate::layers::workspace::Workspace;
+use crate::params::{Gradients, Params};
+use crate::spec::DecoderSpec;
+use crate::weights::{Init, TensorSource};
+
+/// A supervised position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The row whose hidden state predicts.
+    pub position: u32,
+    /// The token (or label) it should predict.
+    pub token: u32,
+}
+
+/// Packed documents with what is to be learnt from them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// (T): token ids of all documents, one after the other.
+    pub ids: Vec<u32>,
+    /// The documents' lengths, summing to T.
+    pub lengths: Vec<usize>,
+    /// Supervised positions.
+    pub targets: Vec<Target>,
+}
+
+impl Batch {
+    /// Positions within the documents, (T).
+    pub fn positions(&self) -> Vec<u32> {
+        self.lengths.iter().flat_map(|n| 0..*n as u32).collect()
+    }
+}
+
+/// A model in memory.
+pub struct Model {
+    /// Its family.
+    pub family: &'static dyn Family,
+    /// Its shape.
+    pub spec: DecoderSpec,
+    /// `config.json` as read, kept for saving.
+    pub config: Value,
+    /// The weights.
+    pub params: Params,
+    /// The blocks.
+    pub decoder: Decoder,
+    /// The head.
+    pub head: Head,
+    purpose: Purpose,
+}
+
+impl Model {
+    /// Builds a model from a family, its spec and a source of weights. `labels` makes a classifier.
+    pub fn build(
+        family: &'static dyn Family,
+        (spec, config): (DecoderSpec, Value),
+        labels: Option<usize>,
+        source: &mut dyn TensorSource,
+        purpose: Purpose,
+    ) -> Result<Self> {
+        let mut params = Params::default();
+        let decoder = Decoder::build(&spec, family.names(), &mut params, source)?;
+        let mut add = |name: &str, rows: usize| -> Result<_> {
+            let shape = [rows, spec.hidden];
+            let value = source.tensor(name, &shape, Init::Normal(spec.initializer_range))?;
+            Ok(params.add(name.to_owned(), shape.to_vec(), value))
+        };
+        let (kind, weight, classes) = match labels {
+            Some(n) => (HeadKind::Classifier, add("score.weight", n)?, n),
+            None if spec.tied => (HeadKind::LanguageModel, decoder.embedding, spec.vocab),
+            None => (HeadKind::LanguageModel, add("lm_head.weight", spec.vocab)?, spec.vocab),
+        };
+        let linear = Linear::new(weight, None, spec.hidden, classes);
+        let head = Head { kind, norm: decoder.final_norm, linear };
+        let mut model = Self { family, spec, config, params, decoder, head, purpose };
+        model.pack();
+        Ok(model)
+    }
+
+    /// What the weights are packed for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// Makes every tensor trainable.
+    pub fn train_all(&mut self) {
+        self.params.iter_mut().for_each(|(_, p)| p.trainable = true);
+    }
+
+    /// Packs all weights from their current values.
+    pub fn pack(&mut self) {
+        self.decoder.pack(&self.params, self.purpose);
+        self.head.linear.pack(&self.params, self.purpose);
+    }
+
+    /// Packs again what an optimiser step has changed.
+    pub fn repack(&mut self) {
+        let (params, purpose) = (&self.params, self.purpose);
+        self.decoder.linears_mut().for_each(|l| l.repack(params, purpose));
+        self.head.linear.repack(params, purpose);
+    }
+
+    /// Refuses ids, lengths or targets that do not fit the model.
+    pub fn check(&self, batch: &Batch) -> Result<()> {
+        let fail = |reason: String| Err(Error::Batch { reason });
+        if batch.lengths.iter().sum::<usize>() != batch.ids.len() {
+            return fail("the documents' lengths do not sum to the number of tokens".into());
+        }
+        if let Some(id) = batch.ids.iter().find(|id| **id as usize >= self.spec.vocab) {
+            return fail(format!("token {id} is outside the vocabulary of {}", self.spec.vocab));
+        }
+        if let Some((limit, longest)) = self.spec.positions.limit().zip(batch.lengths.iter().copied().max())
+            && longest > limit
+        {
+            return fail(format!("a document of {longest} tokens is longer than the model's {limit} positions"));
+        }
+        let (rows, classes) = (batch.ids.len(), self.head.linear.outputs);
+        match batch.targets.iter().find(|t| t.position as usize >= rows || t.token as usize >= classes) {
+            Some(t) => fail(format!("target {} at position {} does not exist", t.token, t.position)),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs a batch forward and backward: returns Σ of the losses in nats and adds the gradients of `scale · Σ`.
+    pub fn accumulate(&self, batch: &Batch, scale: f32, gradients: &mut Gradients, workspace: &mut Workspace) -> Result<f64> {
+        assert_eq!(self.purpose, Purpose::Training, "the model was packed for inference");
+        self.check(batch)?;
+        let positions = batch.positions();
+        let tokens = Tokens { ids: &batch.ids, lengths: &batch.lengths, positions: &positions };
+        let (x, trace) = self.decoder.forward(&self.params, tokens, workspace);
+        let (loss, d_x) = self.head.backward(&self.params, &x, &batch.targets, scale, (gradients, workspace));
+        workspace.give(x);
+        self.decoder.backward(&self.params, d_x, trace, tokens, gradients, workspace);
+        Ok(loss)
+    }
+
+    /// Hidden states (T, d) before the final norm.
+    fn hidden(&self, batch: &Batch, workspace: &mut Workspace) -> Result<Vec<f32>> {
+        self.check(batch)?;
+        let positions = batch.positions();
+        let tokens = Tokens { ids: &batch.ids, lengths: &batch.lengths, positions: &positions };
+        let (x, trace) = self.decoder.forward(&self.params, tokens, workspace);
+        trace.release(workspace);
+        Ok(x)
+    }
+
+    /// Each target's loss in nats.
+    pub fn losses(&self, batch: &Batch, workspace: &mut Workspace) -> Result<Vec<f64>> {
+        let x = self.hidden(batch, workspace)?;
+        let losses = self.head.losses(&self.params, &x, &batch.targets, workspace);
+        workspace.give(x);
+        Ok(losses)
+    }
+
+    /// Logits at the targets' positions, (targets, classes).
+    pub fn logits(&self, batch: &Batch, workspace: &mut Workspace) -> Result<Vec<f32>> {
+        let x = self.hidden(batch, workspace)?;
+        let d = self.spec.hidden;
+        let rows: Vec<f32> = batch.targets.iter().flat_map(|t| &x[t.position as usize * d..][..d]).copied().collect();
+        workspace.give(x);
+        Ok(self.head.logits(&self.params, &rows, workspace))
+    }
+}

@@ -1,0 +1,15 @@
+//! The arithmetic: each file holds an operation's forward, its backward, a naive reference and their test.
+//!
+//! Slices in, slices out; the caller owns every buffer; shapes stand in the comments, row-major.
+
+pub mod activation;
+pub mod attention;
+pub mod cross_entropy;
+pub mod exp;
+pub mod kernel;
+pub mod matmul;
+pub mod norm;
+pub mod rotary;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,0 +1,124 @@
+//! Activations of the feed-forward block: SiLU (gated as SwiGLU, Shazeer 2020) and GELU in its tanh form (Hendrycks & Gimpel 2016).
+
+use rayon::prelude::*;
+
+use super::exp::{sigmoid, tanh, vectorised};
+
+/// Which non-linearity a feed-forward block has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `x · sigmoid(x)`.
+    Silu,
+    /// `x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))`; Hugging Face's `gelu_new` and BLOOM's GELU.
+    GeluTanh,
+}
+
+const CHUNK: usize = 1 << 13;
+const ROOT_2_OVER_PI: f32 = 0.797_884_6;
+const CUBIC: f32 = 0.044_715;
+
+/// (value, derivative) at `x`.
+#[inline(always)]
+fn silu(x: f32) -> (f32, f32) {
+    let s = sigmoid(x);
+    (x * s, s * (1.0 + x * (1.0 - s)))
+}
+
+/// (value, derivative) at `x`.
+#[inline(always)]
+fn gelu_tanh(x: f32) -> (f32, f32) {
+    let t = tanh(ROOT_2_OVER_PI * x * (1.0 + CUBIC * x * x));
+    let inner = ROOT_2_OVER_PI * (1.0 + 3.0 * CUBIC * x * x);
+    (0.5 * x * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner)
+}
+
+vectorised! {
+    fn forward_chunk(kind: Activation, y: &mut [f32], x: &[f32]) {
+        match kind {
+            Activation::Silu => y.iter_mut().zip(x).for_each(|(y, x)| *y = silu(*x).0),
+            Activation::GeluTanh => y.iter_mut().zip(x).for_each(|(y, x)| *y = gelu_tanh(*x).0),
+        }
+    }
+}
+
+vectorised! {
+    /// Multiplies the upstream gradient in `d` by the derivative at `x`.
+    fn backward_chunk(kind: Activation, d: &mut [f32], x: &[f32]) {
+        match kind {
+            Activation::Silu => d.iter_mut().zip(x).for_each(|(d, x)| *d *= silu(*x).1),
+            Activation::GeluTanh => d.iter_mut().zip(x).for_each(|(d, x)| *d *= gelu_tanh(*x).1),
+        }
+    }
+}
+
+/// `y = act(x)`, elementwise.
+pub fn activation_forward(kind: Activation, y: &mut [f32], x: &[f32]) {
+    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| forward_chunk(kind, y, x));
+}
+
+/// `d *= act'(x)`, elementwise: turns the gradient of the output into that of the input.
+pub fn activation_backward(kind: Activation, d: &mut [f32], x: &[f32]) {
+    d.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(d, x)| backward_chunk(kind, d, x));
+}
+
+/// `y = act(gate) · up`, elementwise.
+pub fn gated_forward(kind: Activation, y: &mut [f32], gate: &[f32], up: &[f32]) {
+    y.par_chunks_mut(CHUNK).zip(gate.par_chunks(CHUNK)).zip(up.par_chunks(CHUNK)).for_each(|((y, gate), up)| {
+        forward_chunk(kind, y, gate);
+        y.iter_mut().zip(up).for_each(|(y, up)| *y *= up);
+    });
+}
+
+/// Gradients of [`gated_forward`]: `d_gate = d_y · up · act'(gate)` and `d_up = d_y · act(gate)`.
+pub fn gated_backward(kind: Activation, d: (&mut [f32], &mut [f32]), d_y: &[f32], gate: &[f32], up: &[f32]) {
+    let (d_gate, d_up) = d;
+    d_gate
+        .par_chunks_mut(CHUNK)
+        .zip(d_up.par_chunks_mut(CHUNK))
+        .zip(d_y.par_chunks(CHUNK).zip(gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK))))
+        .for_each(|((d_gate, d_up), (d_y, (gate, up)))| {
+            forward_chunk(kind, d_up, gate);
+            d_up.iter_mut().zip(d_y).for_each(|(d, y)| *d *= y);
+            d_gate.iter_mut().zip(d_y.iter().zip(up)).for_each(|(d, (y, up))| *d = y * up);
+            backward_chunk(kind, d_gate, gate);
+        });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{check_gradient, dot, noise};
+
+    #[test]
+    fn gradients_agree_with_finite_differences() {
+        let (x, up, weights) = (noise(20, 1), noise(20, 2), noise(20, 3));
+        for kind in [Activation::Silu, Activation::GeluTanh] {
+            let mut d = weights.clone();
+            activation_backward(kind, &mut d, &x);
+            let loss = |x: &[f32]| {
+                let mut y = vec![0.0; 20];
+                activation_forward(kind, &mut y, x);
+                dot(&y, &weights)
+            };
+            check_gradient(&x, &d, loss);
+            let (mut d_gate, mut d_up) = (vec![0.0; 20], vec![0.0; 20]);
+            gated_backward(kind, (&mut d_gate, &mut d_up), &weights, &x, &up);
+            let gated = |gate: &[f32], up: &[f32]| {
+                let mut y = vec![0.0; 20];
+                gated_forward(kind, &mut y, gate, up);
+                dot(&y, &weights)
+            };
+            check_gradient(&x, &d_gate, |g| gated(g, &up));
+            check_gradient(&up, &d_up, |u| gated(&x, u));
+        }
+    }
+
+    #[test]
+    fn known_values_come_out() {
+        let mut y = [0.0; 3];
+        activation_forward(Activation::GeluTanh, &mut y, &[0.0, 1.0, -1.0]);
+        assert!((y[1] - 0.841_192).abs() < 1e-5 && (y[2] + 0.158_808).abs() < 1e-5 && y[0] == 0.0);
+        activation_forward(Activation::Silu, &mut y, &[0.0, 1.0, -1.0]);
+        assert!((y[1] - 0.731_058_6).abs() < 1e-6);
+    }
+}

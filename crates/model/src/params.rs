@@ -1,0 +1,120 @@
+//! The tensors of a model by number, and their gradients beside them.
+
+use std::ops::{Index, IndexMut};
+
+/// Names one tensor of a [`Params`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ParamId(usize);
+
+/// One tensor.
+#[derive(Clone, Debug)]
+pub struct Param {
+    /// The Hugging Face name.
+    pub name: String,
+    /// Row-major shape.
+    pub shape: Vec<usize>,
+    /// The values.
+    pub value: Vec<f32>,
+    /// Whether the optimiser changes it.
+    pub trainable: bool,
+}
+
+/// All tensors of a model.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    list: Vec<Param>,
+}
+
+impl Params {
+    /// Adds a tensor, frozen until [`Param::trainable`] is set.
+    pub fn add(&mut self, name: String, shape: Vec<usize>, value: Vec<f32>) -> ParamId {
+        assert_eq!(shape.iter().product::<usize>(), value.len(), "`{name}` holds another number of values than its shape");
+        self.list.push(Param { name, shape, value, trainable: false });
+        ParamId(self.list.len() - 1)
+    }
+
+    /// All tensors in the order they were added.
+    pub fn iter(&self) -> impl Iterator<Item = (ParamId, &Param)> {
+        self.list.iter().enumerate().map(|(i, p)| (ParamId(i), p))
+    }
+
+    /// All tensors, to change.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (ParamId, &mut Param)> {
+        self.list.iter_mut().enumerate().map(|(i, p)| (ParamId(i), p))
+    }
+
+    /// The tensor of that name.
+    pub fn find(&self, name: &str) -> Option<ParamId> {
+        self.list.iter().position(|p| p.name == name).map(ParamId)
+    }
+
+    /// Number of values, of all tensors or the trainable ones.
+    pub fn count(&self, only_trainable: bool) -> usize {
+        self.list.iter().filter(|p| p.trainable || !only_trainable).map(|p| p.value.len()).sum()
+    }
+}
+
+impl Index<ParamId> for Params {
+    type Output = Param;
+    fn index(&self, id: ParamId) -> &Param {
+        &self.list[id.0]
+    }
+}
+
+impl IndexMut<ParamId> for Params {
+    fn index_mut(&mut self, id: ParamId) -> &mut Param {
+        &mut self.list[id.0]
+    }
+}
+
+fn non_empty(slot: &mut [f32]) -> Option<&mut [f32]> {
+    if slot.is_empty() { None } else { Some(slot) }
+}
+
+/// Gradients of the trainable tensors; frozen ones have none.
+#[derive(Clone, Debug, Default)]
+pub struct Gradients {
+    slots: Vec<Vec<f32>>,
+}
+
+impl Gradients {
+    /// Zeros for every trainable tensor.
+    pub fn zeros(params: &Params) -> Self {
+        let slot = |p: &Param| if p.trainable { vec![0.0; p.value.len()] } else { Vec::new() };
+        Self { slots: params.list.iter().map(slot).collect() }
+    }
+
+    /// Sets all to zero.
+    pub fn clear(&mut self) {
+        self.slots.iter_mut().for_each(|s| s.fill(0.0));
+    }
+
+    /// The gradient of one tensor; `None` when it is frozen.
+    pub fn get_mut(&mut self, id: ParamId) -> Option<&mut [f32]> {
+        self.slots.get_mut(id.0).filter(|s| !s.is_empty()).map(Vec::as_mut_slice)
+    }
+
+    /// The gradient of one tensor; `None` when it is frozen.
+    pub fn get(&self, id: ParamId) -> Option<&[f32]> {
+        self.slots.get(id.0).filter(|s| !s.is_empty()).map(Vec::as_slice)
+    }
+
+    /// Two gradients at once, for operations with a weight and a bias.
+    pub fn pair_mut(&mut self, a: ParamId, b: ParamId) -> (Option<&mut [f32]>, Option<&mut [f32]>) {
+        assert!(a.0 < b.0, "a weight is added before its bias");
+        let (low, high) = self.slots.split_at_mut(b.0);
+        (non_empty(&mut low[a.0]), non_empty(&mut high[0]))
+    }
+
+    /// The square of the Euclidean norm over all tensors, in f64.
+    pub fn squared_norm(&self) -> f64 {
+        use rayon::prelude::*;
+        let part = |s: &Vec<f32>| s.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
+        self.slots.par_iter().map(part).collect::<Vec<_>>().iter().sum()
+    }
+
+    /// Multiplies every gradient.
+    pub fn scale(&mut self, factor: f32) {
+        self.slots.iter_mut().flatten().for_each(|x| *x *= factor);
+    }
+}
