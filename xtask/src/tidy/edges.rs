@@ -1,0 +1,201 @@
+//! Who may depend on whom: two roots, text and tensors, that meet only in training and in the binary.
+
+use toml::{Table, Value};
+
+use super::Finding;
+use super::tree::{File, Tree};
+
+const OURS: &str = "wardsmith";
+
+/// The allowed edges, tests included. The binary may use all.
+const TABLE: &[(&str, &[&str])] = &[
+    ("wardsmith-records", &[]),
+    ("wardsmith-model", &[]),
+    ("wardsmith-tokens", &["wardsmith-records"]),
+    ("wardsmith-train", &["wardsmith-tokens", "wardsmith-model"]),
+    (
+        "wardsmith",
+        &[
+            "wardsmith-records",
+            "wardsmith-tokens",
+            "wardsmith-model",
+            "wardsmith-train",
+        ],
+    ),
+    ("xtask", &[]),
+];
+
+/// Edges that hold for tests alone: `train`'s tests render conversations, whose type is of `records`.
+const IN_TESTS: &[(&str, &[&str])] = &[("wardsmith-train", &["wardsmith-records"])];
+
+/// Crates that open sockets. When `fetch` comes, one of them gets its own rule.
+const NETWORK: &[&str] = &[
+    "reqwest",
+    "ureq",
+    "hyper",
+    "curl",
+    "isahc",
+    "attohttpc",
+    "surf",
+    "minreq",
+];
+
+/// Edges outside the table, unknown crates, network crates.
+pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+    let manifests = tree
+        .files
+        .iter()
+        .filter(|file| file.path.ends_with("Cargo.toml"));
+    manifests.flat_map(check_manifest).collect()
+}
+
+fn check_manifest(file: &File) -> Vec<Finding> {
+    let finding = |what| Finding {
+        path: file.path.clone(),
+        line: 0,
+        what,
+    };
+    let manifest: Table = match file.text.parse() {
+        Ok(manifest) => manifest,
+        Err(error) => return vec![finding(format!("is not TOML: {error}"))],
+    };
+    let dependencies = all_dependencies(&manifest);
+    let network = dependencies
+        .iter()
+        .filter(|(_, name)| NETWORK.contains(&name.as_str()));
+    let mut findings: Vec<Finding> = network
+        .map(|(_, name)| {
+            finding(format!(
+                "depends on `{name}`, which opens sockets; nothing here does yet"
+            ))
+        })
+        .collect();
+    let Some(package) = manifest
+        .get("package")
+        .and_then(|package| package.get("name"))
+        .and_then(Value::as_str)
+    else {
+        return findings;
+    };
+    let Some((_, allowed)) = TABLE.iter().find(|(name, _)| *name == package) else {
+        findings.push(finding(format!(
+            "`{package}` stands in no table of edges; add it to `xtask/src/tidy/edges.rs`"
+        )));
+        return findings;
+    };
+    let in_tests = IN_TESTS
+        .iter()
+        .find(|(name, _)| *name == package)
+        .map_or(&[][..], |(_, allowed)| allowed);
+    for (section, name) in dependencies
+        .iter()
+        .filter(|(_, name)| name.starts_with(OURS))
+    {
+        let name = name.as_str();
+        if !(allowed.contains(&name) || section == "dev-dependencies" && in_tests.contains(&name)) {
+            findings.push(finding(format!(
+                "`{package}` must not depend on `{name}` ({section})"
+            )));
+        }
+    }
+    findings
+}
+
+/// (section, name of the package) of every dependency, under `[target.…]` and `[workspace]` too.
+fn all_dependencies(manifest: &Table) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (key, value) in manifest {
+        let Some(table) = value.as_table() else {
+            continue;
+        };
+        if key.ends_with("dependencies") {
+            found.extend(
+                table
+                    .iter()
+                    .map(|(name, value)| (key.clone(), package_name(name, value))),
+            );
+        } else if key == "target"
+            || key == "workspace"
+            || key.starts_with("cfg(")
+            || table.keys().any(|key| key.ends_with("dependencies"))
+        {
+            let inner = all_dependencies(table);
+            // The workspace's own list states versions, not edges.
+            found.extend(
+                inner
+                    .into_iter()
+                    .filter(|(_, name)| key != "workspace" || !name.starts_with(OURS)),
+            );
+        }
+    }
+    found
+}
+
+/// A dependency may be renamed: `name = { package = "real" }`.
+fn package_name(name: &str, value: &Value) -> String {
+    value
+        .get("package")
+        .and_then(Value::as_str)
+        .unwrap_or(name)
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Vec<String> {
+        let file = File {
+            path: "Cargo.toml".to_owned(),
+            text: text.to_owned(),
+        };
+        check_manifest(&file)
+            .into_iter()
+            .map(|finding| finding.what)
+            .collect()
+    }
+
+    #[test]
+    fn an_edge_outside_the_table_is_found_wherever_it_hides() {
+        for section in [
+            "dependencies",
+            "dev-dependencies",
+            "build-dependencies",
+            "target.'cfg(unix)'.dependencies",
+        ] {
+            let text = format!(
+                "[package]\nname = \"wardsmith-model\"\n[{section}]\nwardsmith-tokens.workspace = true\n"
+            );
+            assert_eq!(found(&text).len(), 1, "{section}");
+            let renamed = text.replace(
+                "wardsmith-tokens.workspace = true",
+                "t = { package = \"wardsmith-tokens\", path = \"x\" }",
+            );
+            assert_eq!(found(&renamed).len(), 1, "{section}");
+        }
+    }
+
+    #[test]
+    fn an_edge_for_tests_alone_is_allowed_there_alone() {
+        let of = |section: &str| {
+            found(&format!(
+                "[package]\nname = \"wardsmith-train\"\n[{section}]\nwardsmith-records.workspace = true\n"
+            ))
+        };
+        assert!(of("dev-dependencies").is_empty());
+        assert_eq!(of("dependencies").len(), 1);
+    }
+
+    #[test]
+    fn the_allowed_edges_and_the_workspace_list_are_silent() {
+        assert!(found("[package]\nname = \"wardsmith-train\"\n[dependencies]\nwardsmith-model.workspace = true\nserde = \"1\"\n").is_empty());
+        assert!(found("[workspace.dependencies]\nwardsmith-model = { path = \"m\" }\n").is_empty());
+    }
+
+    #[test]
+    fn network_crates_and_unknown_crates_are_found() {
+        assert_eq!(found("[workspace.dependencies]\nureq = \"3\"\n").len(), 1);
+        assert!(found("[package]\nname = \"wardsmith-magic\"\n")[0].contains("no table of edges"));
+        assert!(found("[package").first().unwrap().contains("not TOML"));
+    }
+}
