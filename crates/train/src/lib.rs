@@ -1,1 +1,16 @@
-//! placeholder
+//! The training loop: batches in, weights out, everything that happened written down.
+//!
+//! [`feed`] gives steps of packed documents, [`step`] turns one into gradients and an [`adamw`] update at the rate of
+//! [`schedule`], [`run`] repeats that, evaluates, saves ([`resume`]) and shows [`progress`].
+
+pub mod adamw;
+pub mod error;
+pub mod feed;
+pub mod progress;
+pub mod resume;
+pub mod run;
+pub mod schedule;
+pub mod step;
+
+pub use error::{Error, Result};
+pub use run::{Outcome, RunOptions, run};

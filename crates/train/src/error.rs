@@ -1,0 +1,63 @@
+//! What can stop a run.
+
+use std::path::{Path, PathBuf};
+
+/// The result of this crate's fallible functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of the training loop.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file of the run folder could not be read or written.
+    #[error("cannot {action} `{path}`: {source}\nhint: the last complete checkpoint is untouched; free space or mend the path, then go on with `--resume`")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The loss is no longer a number.
+    #[error("the {what} of step {step} is {value}\nhint: lower the learning rate or the gradient norm limit; the last checkpoint before it is kept")]
+    NonFinite {
+        /// Loss or gradient norm.
+        what: &'static str,
+        /// The step, from 1.
+        step: u64,
+        /// The value.
+        value: f64,
+    },
+    /// A trainable tensor gets no gradient.
+    #[error("the tensor `{tensor}` is to be trained but the first step gives it {what}\nhint: check the data and the chosen target modules; `lora_A` tensors are exempt at the start")]
+    Gradient {
+        /// The tensor.
+        tensor: String,
+        /// No gradient, or a non-finite one.
+        what: &'static str,
+    },
+    /// A checkpoint does not belong to this run.
+    #[error("the checkpoint `{path}` cannot be resumed: {reason}\nhint: resume with the recipe, the data and the base model that started the run")]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nothing to train.
+    #[error("nothing is trainable: {0}")]
+    Nothing(&'static str),
+    /// From the model.
+    #[error(transparent)]
+    Model(#[from] wardsmith_model::Error),
+    /// From the loader.
+    #[error(transparent)]
+    Tokens(#[from] wardsmith_tokens::Error),
+}
+
+impl Error {
+    /// Wraps an I/O error with the file and the action.
+    pub fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Io { action, path: path.to_path_buf(), source }
+    }
+}

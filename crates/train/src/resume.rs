@@ -1,0 +1,164 @@
+//! Checkpoints: all that is needed to go on as if nothing had happened, and the best weights so far.
+//!
+//! `checkpoints/state-N.safetensors` holds the trainable tensors with both moments; `checkpoints/state.json` names it
+//! and is renamed into place last, so a crash leaves either the old checkpoint or the new one.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use wardsmith_model::Model;
+use wardsmith_model::weights::{Precision, Stored, Weights, write_atomically, write_file};
+use wardsmith_tokens::Cursor;
+
+use crate::adamw::AdamW;
+use crate::error::{Error, Result};
+
+/// Version of the layout.
+const FORMAT: u32 = 1;
+
+/// Where a run stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Version of the layout.
+    pub format: u32,
+    /// Optimiser steps made.
+    pub step: u64,
+    /// Epochs finished by the data.
+    pub epoch: u64,
+    /// Documents of the epoch given out.
+    pub position: u64,
+    /// Tokens read so far.
+    pub tokens: u64,
+    /// Seconds of training so far.
+    pub elapsed_s: f64,
+    /// Lowest validation loss and its step.
+    pub best: Option<(f64, u64)>,
+    /// Evaluations since then.
+    pub stale_evaluations: u32,
+    /// Fingerprint of the resolved recipe and inputs.
+    pub fingerprint: String,
+}
+
+impl State {
+    /// The beginning.
+    pub fn start(fingerprint: String) -> Self {
+        Self { format: FORMAT, step: 0, epoch: 0, position: 0, tokens: 0, elapsed_s: 0.0, best: None, stale_evaluations: 0, fingerprint }
+    }
+
+    /// The data's cursor.
+    pub fn cursor(&self) -> Cursor {
+        Cursor { epoch: self.epoch, position: self.position }
+    }
+}
+
+/// The checkpoints of one run folder.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    folder: PathBuf,
+}
+
+impl Checkpoints {
+    /// Those of `run`; the folder is made when missing.
+    pub fn new(run: &Path) -> Result<Self> {
+        let folder = run.join("checkpoints");
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
+        Ok(Self { folder })
+    }
+
+    fn tensors(&self, step: u64) -> PathBuf {
+        self.folder.join(format!("state-{step}.safetensors"))
+    }
+
+    fn best(&self) -> PathBuf {
+        self.folder.join("best.safetensors")
+    }
+
+    /// Saves everything; the previous checkpoint is removed only when the new one is complete.
+    pub fn save(&self, state: &State, model: &Model, optimiser: &AdamW) -> Result<()> {
+        let mut names = Vec::new();
+        for moments in &optimiser.moments {
+            let name = &model.params[moments.id].name;
+            names.push([name.clone(), format!("first.{name}"), format!("second.{name}")]);
+        }
+        let tensors: Vec<Stored<'_>> = optimiser
+            .moments
+            .iter()
+            .zip(&names)
+            .flat_map(|(m, names)| {
+                let param = &model.params[m.id];
+                let values = [&param.value, &m.first, &m.second];
+                names.iter().zip(values).map(|(name, values)| Stored { name, shape: &param.shape, values })
+            })
+            .collect();
+        write_file(&self.tensors(state.step), &tensors, Precision::F32)?;
+        let text = serde_json::to_string_pretty(state).expect("a state is plain data");
+        write_atomically(&self.folder.join("state.json"), text.as_bytes())?;
+        self.remove_others(state.step);
+        Ok(())
+    }
+
+    fn remove_others(&self, step: u64) {
+        let keep = self.tensors(step);
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
+        for path in entries.flatten().map(|e| e.path()) {
+            let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            if name.starts_with("state-") && path != keep {
+                // An old checkpoint that cannot be removed costs space, not correctness.
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+    }
+
+    /// The last saved state, if any.
+    pub fn state(&self) -> Result<Option<State>> {
+        let path = self.folder.join("state.json");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
+        let bad = |reason: String| Error::Checkpoint { path: path.clone(), reason };
+        let state: State = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+        if state.format != FORMAT {
+            return Err(bad(format!("its format is {}, this program reads {FORMAT}", state.format)));
+        }
+        Ok(Some(state))
+    }
+
+    /// Puts a saved state's tensors back.
+    pub fn restore(&self, state: &State, model: &mut Model, optimiser: &mut AdamW) -> Result<()> {
+        let weights = Weights::open_file(&self.tensors(state.step))?;
+        for moments in &mut optimiser.moments {
+            let param = &mut model.params[moments.id];
+            param.value = weights.values(&param.name, &param.shape)?;
+            moments.first = weights.values(&format!("first.{}", param.name), &param.shape)?;
+            moments.second = weights.values(&format!("second.{}", param.name), &param.shape)?;
+        }
+        optimiser.steps = state.step;
+        model.pack();
+        Ok(())
+    }
+
+    /// Keeps the trainable tensors as the best so far.
+    pub fn save_best(&self, model: &Model) -> Result<()> {
+        let tensors: Vec<Stored<'_>> = model
+            .params
+            .iter()
+            .filter(|(_, p)| p.trainable)
+            .map(|(_, p)| Stored { name: &p.name, shape: &p.shape, values: &p.value })
+            .collect();
+        Ok(write_file(&self.best(), &tensors, Precision::F32)?)
+    }
+
+    /// Puts the best tensors back, if some were kept; says whether.
+    pub fn restore_best(&self, model: &mut Model) -> Result<bool> {
+        if !self.best().exists() {
+            return Ok(false);
+        }
+        let weights = Weights::open_file(&self.best())?;
+        for (_, param) in model.params.iter_mut().filter(|(_, p)| p.trainable) {
+            param.value = weights.values(&param.name, &param.shape)?;
+        }
+        model.pack();
+        Ok(true)
+    }
+}

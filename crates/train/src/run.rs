@@ -1,0 +1,172 @@
+//! The loop: steps, evaluations, checkpoints, early stopping, and a clean end on request.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use wardsmith_model::Batch;
+
+use crate::error::{Error, Result};
+use crate::feed::Feed;
+use crate::progress::{Line, Progress};
+use crate::resume::{Checkpoints, State};
+use crate::schedule::Schedule;
+use crate::step::Trainer;
+
+/// How a run goes.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Learning rates; its `total_steps` is the run's length.
+    pub schedule: Schedule,
+    /// Evaluate every so many steps; 0 for only at the end.
+    pub eval_every_steps: u64,
+    /// Save every so many steps; 0 for only at the end.
+    pub save_every_steps: u64,
+    /// Stop after so many evaluations without improvement; 0 for never.
+    pub patience: u32,
+    /// Identifies recipe, data and base; a checkpoint with another one is not resumed.
+    pub fingerprint: String,
+    /// Show a bar or lines.
+    pub show_progress: bool,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// All steps were made.
+    Finished,
+    /// Validation stopped improving.
+    EarlyStop,
+    /// It was asked to stop; the state is saved.
+    Interrupted,
+}
+
+/// What a run leaves.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub ending: Ending,
+    /// Where it stood then.
+    pub state: State,
+}
+
+struct Run<'a> {
+    trainer: &'a mut Trainer,
+    validation: &'a [Batch],
+    options: &'a RunOptions,
+    checkpoints: Checkpoints,
+    progress: Progress,
+    state: State,
+}
+
+/// Trains until the end, early stopping, or `stop`. Goes on from the run folder's checkpoint if there is one.
+///
+/// After a finished run the trainer's model holds the best weights (by validation loss), or the last without validation data.
+pub fn run(
+    trainer: &mut Trainer,
+    feed: &mut dyn Feed,
+    validation: &[Batch],
+    folder: &Path,
+    options: &RunOptions,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    let checkpoints = Checkpoints::new(folder)?;
+    let mut state = State::start(options.fingerprint.clone());
+    if let Some(saved) = checkpoints.state()? {
+        if saved.fingerprint != options.fingerprint {
+            let reason = "it belongs to another recipe, dataset or base model".to_owned();
+            return Err(Error::Checkpoint { path: folder.to_path_buf(), reason });
+        }
+        checkpoints.restore(&saved, &mut trainer.model, &mut trainer.optimiser)?;
+        feed.seek(saved.cursor())?;
+        state = saved;
+    }
+    let progress = Progress::open(folder, state.step, options.schedule.total_steps, options.show_progress)?;
+    let mut run = Run { trainer, validation, options, checkpoints, progress, state };
+    let ending = run.go(feed, stop)?;
+    run.progress.finish();
+    if ending != Ending::Interrupted && !validation.is_empty() {
+        run.checkpoints.restore_best(&mut run.trainer.model)?;
+    }
+    Ok(Outcome { ending, state: run.state })
+}
+
+impl Run<'_> {
+    fn go(&mut self, feed: &mut dyn Feed, stop: &AtomicBool) -> Result<Ending> {
+        let total = self.options.schedule.total_steps;
+        while self.state.step < total {
+            if self.exhausted() {
+                return Ok(Ending::EarlyStop);
+            }
+            if stop.load(Ordering::Relaxed) {
+                self.save()?;
+                return Ok(Ending::Interrupted);
+            }
+            self.step(feed)?;
+            let last = self.state.step == total;
+            if last || due(self.state.step, self.options.eval_every_steps) {
+                self.evaluate(feed)?;
+            }
+            if last || due(self.state.step, self.options.save_every_steps) || self.exhausted() {
+                self.save()?;
+            }
+        }
+        Ok(if self.exhausted() { Ending::EarlyStop } else { Ending::Finished })
+    }
+
+    fn exhausted(&self) -> bool {
+        self.options.patience > 0 && self.state.stale_evaluations >= self.options.patience
+    }
+
+    fn step(&mut self, feed: &mut dyn Feed) -> Result<()> {
+        let begun = Instant::now();
+        let number = self.state.step + 1;
+        let rate = self.options.schedule.rate(number);
+        let report = self.trainer.step(&feed.next_step(), rate, number)?;
+        let cursor = feed.cursor();
+        self.state.step = number;
+        (self.state.epoch, self.state.position) = (cursor.epoch, cursor.position);
+        self.state.tokens += report.tokens as u64;
+        self.state.elapsed_s += begun.elapsed().as_secs_f64();
+        let line = Line {
+            loss_nats: Some(report.loss_nats),
+            learning_rate: Some(rate),
+            grad_norm: Some(report.grad_norm),
+            ..self.line(feed)
+        };
+        self.progress.record(&line)
+    }
+
+    fn line(&self, feed: &dyn Feed) -> Line {
+        let state = &self.state;
+        Line { step: state.step, tokens: state.tokens, epoch: feed.epochs_done(), elapsed_s: state.elapsed_s, ..Line::default() }
+    }
+
+    fn evaluate(&mut self, feed: &dyn Feed) -> Result<()> {
+        if self.validation.is_empty() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let loss = self.trainer.evaluate(self.validation)?;
+        if !loss.is_finite() {
+            return Err(Error::NonFinite { what: "validation loss", step: self.state.step, value: loss });
+        }
+        if self.state.best.is_none_or(|(best, _)| loss < best) {
+            self.checkpoints.save_best(&self.trainer.model)?;
+            self.state.best = Some((loss, self.state.step));
+            self.state.stale_evaluations = 0;
+        } else {
+            self.state.stale_evaluations += 1;
+        }
+        self.state.elapsed_s += begun.elapsed().as_secs_f64();
+        self.progress.record(&Line { validation_loss_nats: Some(loss), ..self.line(feed) })
+    }
+
+    fn save(&self) -> Result<()> {
+        self.checkpoints.save(&self.state, &self.trainer.model, &self.trainer.optimiser)
+    }
+}
+
+fn due(step: u64, every: u64) -> bool {
+    every > 0 && step.is_multiple_of(every)
+}

@@ -1,0 +1,92 @@
+//! One optimiser step: gradients of all packs, the clip, the update, the weights packed anew.
+
+use wardsmith_model::layers::workspace::Workspace;
+use wardsmith_model::params::Gradients;
+use wardsmith_model::{Batch, Model};
+
+use crate::adamw::AdamW;
+use crate::error::{Error, Result};
+
+/// What one step did.
+#[derive(Clone, Copy, Debug)]
+pub struct StepReport {
+    /// Mean loss over the supervised tokens of all packs, nats.
+    pub loss_nats: f64,
+    /// Norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Tokens read.
+    pub tokens: usize,
+    /// Tokens supervised.
+    pub targets: usize,
+}
+
+/// A model with what a step needs beside it.
+pub struct Trainer {
+    /// The model.
+    pub model: Model,
+    /// The optimiser.
+    pub optimiser: AdamW,
+    /// Longest gradient that is not shortened; 0 for no limit.
+    pub max_grad_norm: f64,
+    gradients: Gradients,
+    workspace: Workspace,
+}
+
+impl Trainer {
+    /// Gets ready to train what is trainable.
+    pub fn new(model: Model, optimiser: AdamW, max_grad_norm: f64) -> Result<Self> {
+        if model.params.count(true) == 0 {
+            return Err(Error::Nothing("no tensor is marked as trainable"));
+        }
+        let gradients = Gradients::zeros(&model.params);
+        Ok(Self { model, optimiser, max_grad_norm, gradients, workspace: Workspace::default() })
+    }
+
+    /// Learns from one step's packs. The loss is a mean over supervised tokens, so that packs weigh by what they teach.
+    pub fn step(&mut self, packs: &[Batch], rate: f64, number: u64) -> Result<StepReport> {
+        let targets: usize = packs.iter().map(|p| p.targets.len()).sum();
+        let tokens = packs.iter().map(|p| p.ids.len()).sum();
+        let scale = 1.0 / targets.max(1) as f32;
+        self.gradients.clear();
+        let mut loss = 0.0;
+        for pack in packs {
+            loss += self.model.accumulate(pack, scale, &mut self.gradients, &mut self.workspace)?;
+        }
+        let loss_nats = loss / targets.max(1) as f64;
+        let grad_norm = self.gradients.squared_norm().sqrt();
+        for (what, value) in [("loss", loss_nats), ("gradient norm", grad_norm)] {
+            if !value.is_finite() {
+                return Err(Error::NonFinite { what, step: number, value });
+            }
+        }
+        if number == 1 {
+            self.check_gradients()?;
+        }
+        let clip = if self.max_grad_norm > 0.0 && grad_norm > self.max_grad_norm { self.max_grad_norm / grad_norm } else { 1.0 };
+        self.optimiser.update(&mut self.model.params, &self.gradients, rate, clip as f32);
+        self.model.repack();
+        Ok(StepReport { loss_nats, grad_norm, tokens, targets })
+    }
+
+    /// Every tensor that is to learn must be reached. `lora_A` starts behind a zero `lora_B` and is exempt.
+    fn check_gradients(&self) -> Result<()> {
+        for (id, param) in self.model.params.iter().filter(|(_, p)| p.trainable && !p.name.ends_with("lora_A.weight")) {
+            let gradient = self.gradients.get(id).unwrap_or_default();
+            if gradient.iter().all(|g| *g == 0.0) {
+                return Err(Error::Gradient { tensor: param.name.clone(), what: "no gradient" });
+            }
+        }
+        Ok(())
+    }
+
+    /// Mean loss over the supervised tokens of these packs, nats.
+    pub fn evaluate(&mut self, packs: &[Batch]) -> Result<f64> {
+        let (mut sum, mut count) = (0.0, 0);
+        for pack in packs {
+            let losses = self.model.losses(pack, &mut self.workspace)?;
+            sum += losses.iter().sum::<f64>();
+            count += losses.len();
+        }
+        Ok(sum / count.max(1) as f64)
+    }
+}

@@ -1,0 +1,205 @@
+//! Ten steps of AdamW against PyTorch, resuming bit for bit, and learning at all.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use serde_json::Value;
+use wardsmith_model::checkpoint::{Wanted, load};
+use wardsmith_model::{Batch, Model, Purpose, Target, adapter};
+use wardsmith_tokens::Cursor;
+use wardsmith_train::adamw::{AdamW, AdamWOptions, Decay};
+use wardsmith_train::feed::Feed;
+use wardsmith_train::progress::read_lines;
+use wardsmith_train::run::Ending;
+use wardsmith_train::schedule::{Schedule, Shape};
+use wardsmith_train::step::Trainer;
+use wardsmith_train::{Error, RunOptions, run};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/parity")
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn packed(folder: &Path) -> Batch {
+    let json = json(&folder.join("batch.json"));
+    let rows = |key: &str| -> Vec<Vec<i64>> { serde_json::from_value(json[key].clone()).unwrap() };
+    let mut batch = Batch::default();
+    for (ids, labels) in rows("input_ids").iter().zip(rows("labels")) {
+        let start = batch.ids.len();
+        batch.ids.extend(ids.iter().map(|i| *i as u32));
+        batch.lengths.push(ids.len());
+        let supervised = labels.iter().enumerate().skip(1).filter(|(_, l)| **l >= 0);
+        batch.targets.extend(supervised.map(|(i, l)| Target { position: (start + i - 1) as u32, token: *l as u32 }));
+    }
+    batch
+}
+
+fn trainer(model: Model, decay: Decay) -> Trainer {
+    let optimiser = AdamW::new(&model.params, AdamWOptions { decay, ..AdamWOptions::default() });
+    Trainer::new(model, optimiser, 0.0).unwrap()
+}
+
+fn ten_losses(model: Model, batch: &Batch, expected: &Path, what: &str) {
+    let expected: Vec<f64> = serde_json::from_value(json(expected)["adamw_losses"].clone()).unwrap();
+    let mut trainer = trainer(model, Decay::All);
+    for (i, reference) in expected.iter().enumerate() {
+        let loss = trainer.step(std::slice::from_ref(batch), 1e-3, i as u64 + 2).unwrap().loss_nats;
+        assert!((loss - reference).abs() < 2e-5, "{what} step {i}: {loss} against {reference}");
+    }
+}
+
+#[test]
+fn ten_adamw_steps_agree_with_pytorch() {
+    for family in ["llama", "gpt_neo", "bloom"] {
+        let folder = fixtures().join(family);
+        let mut model = load(&folder, &Wanted::AsStored, Purpose::Training).unwrap();
+        model.train_all();
+        ten_losses(model, &packed(&folder), &folder.join("expected.json"), family);
+        let mut model = load(&folder, &Wanted::AsStored, Purpose::Training).unwrap();
+        adapter::load(&mut model, &folder.join("lora")).unwrap();
+        ten_losses(model, &packed(&folder), &folder.join("lora/expected.json"), &format!("{family} LoRA"));
+    }
+}
+
+/// Documents whose next token is a fixed function of the last: something to learn.
+struct Patterns {
+    position: u64,
+}
+
+impl Feed for Patterns {
+    fn next_step(&mut self) -> Vec<Batch> {
+        self.position += 1;
+        (0..2).map(|i| pattern(self.position * 2 + i)).collect()
+    }
+    fn cursor(&self) -> Cursor {
+        Cursor { epoch: 0, position: self.position }
+    }
+    fn seek(&mut self, cursor: Cursor) -> wardsmith_train::Result<()> {
+        self.position = cursor.position;
+        Ok(())
+    }
+    fn epochs_done(&self) -> f64 {
+        self.position as f64 / 100.0
+    }
+}
+
+fn pattern(seed: u64) -> Batch {
+    let mut batch = Batch::default();
+    for document in 0..4 {
+        let start = batch.ids.len();
+        let mut token = (seed * 7 + document * 13) % 96;
+        for _ in 0..12 {
+            batch.ids.push(token as u32);
+            token = (token * 5 + 3) % 96;
+        }
+        batch.lengths.push(12);
+        batch.targets.extend((0..11).map(|i| Target { position: (start + i) as u32, token: batch.ids[start + i + 1] }));
+    }
+    batch
+}
+
+fn options(total_steps: u64) -> RunOptions {
+    RunOptions {
+        schedule: Schedule { peak: 3e-3, shape: Shape::Cosine, warmup_steps: 3, total_steps, min_ratio: 0.1 },
+        eval_every_steps: 4,
+        save_every_steps: 3,
+        patience: 0,
+        fingerprint: "test".into(),
+        show_progress: false,
+    }
+}
+
+fn fresh() -> Trainer {
+    let mut model = load(&fixtures().join("llama"), &Wanted::AsStored, Purpose::Training).unwrap();
+    model.train_all();
+    trainer(model, Decay::Matrices)
+}
+
+fn bytes(trainer: &Trainer) -> Vec<u32> {
+    trainer.model.params.iter().flat_map(|(_, p)| p.value.iter().map(|x| x.to_bits())).collect()
+}
+
+#[test]
+fn a_run_that_is_killed_and_resumed_ends_with_the_same_bytes() {
+    let validation = [pattern(1000)];
+    let (whole, cut) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let never = AtomicBool::new(false);
+    let mut first = fresh();
+    run(&mut first, &mut Patterns { position: 0 }, &validation, whole.path(), &options(20), &never).unwrap();
+    // Killed: the loop stops after step 8 without a word; its last checkpoint is of step 6.
+    struct Killed(Patterns);
+    impl Feed for Killed {
+        fn next_step(&mut self) -> Vec<Batch> {
+            assert!(self.0.position < 8, "killed here");
+            self.0.next_step()
+        }
+        fn cursor(&self) -> Cursor {
+            self.0.cursor()
+        }
+        fn seek(&mut self, cursor: Cursor) -> wardsmith_train::Result<()> {
+            self.0.seek(cursor)
+        }
+        fn epochs_done(&self) -> f64 {
+            self.0.epochs_done()
+        }
+    }
+    let killed = std::panic::catch_unwind(|| {
+        run(&mut fresh(), &mut Killed(Patterns { position: 0 }), &validation, cut.path(), &options(20), &AtomicBool::new(false))
+    });
+    assert!(killed.is_err());
+    let mut second = fresh();
+    let outcome = run(&mut second, &mut Patterns { position: 0 }, &validation, cut.path(), &options(20), &never).unwrap();
+    assert_eq!(outcome.ending, Ending::Finished);
+    assert_eq!(bytes(&first), bytes(&second));
+    let losses = |folder: &Path| -> Vec<_> {
+        read_lines(folder).into_iter().map(|l| (l.step, l.loss_nats.map(f64::to_bits), l.validation_loss_nats.map(f64::to_bits))).collect()
+    };
+    assert_eq!(losses(whole.path()), losses(cut.path()), "the metrics are those of one run");
+}
+
+#[test]
+fn an_interrupted_run_saves_and_another_recipe_is_not_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(true);
+    let outcome = run(&mut fresh(), &mut Patterns { position: 0 }, &[], folder.path(), &options(5), &stop).unwrap();
+    assert_eq!(outcome.ending, Ending::Interrupted);
+    let other = RunOptions { fingerprint: "other".into(), ..options(5) };
+    let error = run(&mut fresh(), &mut Patterns { position: 0 }, &[], folder.path(), &other, &stop).unwrap_err();
+    assert!(matches!(error, Error::Checkpoint { .. }));
+}
+
+#[test]
+fn a_tiny_model_learns_a_pattern_by_heart() {
+    let mut trainer = fresh();
+    let batch = pattern(1);
+    let mut loss = f64::INFINITY;
+    for step in 1..=150 {
+        loss = trainer.step(std::slice::from_ref(&batch), 1e-2, step).unwrap().loss_nats;
+    }
+    assert!(loss < 0.05, "loss {loss}");
+}
+
+#[test]
+fn accumulated_packs_equal_one_big_pack() {
+    let (a, b) = (pattern(3), pattern(4));
+    let mut joined = a.clone();
+    joined.ids.extend(&b.ids);
+    joined.lengths.extend(&b.lengths);
+    joined.targets.extend(b.targets.iter().map(|t| Target { position: t.position + a.ids.len() as u32, ..*t }));
+    let (mut apart, mut together) = (fresh(), fresh());
+    let one = apart.step(&[a, b], 1e-3, 1).unwrap();
+    let two = together.step(&[joined], 1e-3, 1).unwrap();
+    assert!((one.loss_nats - two.loss_nats).abs() < 1e-6);
+    assert!((one.grad_norm - two.grad_norm).abs() < 1e-5 * one.grad_norm);
+}
+
+#[test]
+fn a_rate_that_is_far_too_high_stops_with_a_clear_error() {
+    let mut trainer = fresh();
+    let batch = pattern(1);
+    let error = (1..200).find_map(|step| trainer.step(std::slice::from_ref(&batch), 1e30, step).err()).expect("it diverges");
+    assert!(error.to_string().contains("hint: lower the learning rate"), "{error}");
+}
