@@ -4,14 +4,17 @@
 #[must_use]
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
-    for word in words.filter(|word| !word.is_empty()) {
-        if !line.is_empty() {
+    let mut blank_due = false;
+    for c in text.chars().filter(|c| !is_invisible(*c)) {
+        if c.is_whitespace() || c.is_control() {
+            blank_due = !line.is_empty();
+            continue;
+        }
+        if std::mem::take(&mut blank_due) {
             line.push(' ');
         }
-        line.extend(word.chars().filter(|c| !is_invisible(*c)));
+        line.push(c);
     }
-    line.truncate(line.trim_end().len());
     line.shrink_to_fit();
     line
 }

@@ -89,7 +89,7 @@ pub struct InputSummary {
     pub bytes: u64,
     /// How many files were read.
     pub files: u64,
-    /// The files of a folder with their digests, where they are at most [`crate::manifest`].
+    /// The files of a folder with their digests, where they are at most [`crate::input::MAX_LISTED_FILES`].
     pub members: BTreeMap<String, FileSummary>,
     /// Files in it that are no data (such as a README), left unread; at most as many as of `members`.
     pub skipped: Vec<String>,

@@ -1,0 +1,248 @@
+//! What a file looks like by its first bytes: to open it, and to tell a user which source would read it.
+
+/// A format that is recognised, though not always read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// An NVD yearly feed, JSON 1.1.
+    NvdFeed11,
+    /// A page of NVD's API 2.0, or a feed of that format.
+    NvdApi20,
+    /// One CVE of NVD's format.
+    NvdSingle,
+    /// CVE records of format 5.
+    CveRecord,
+    /// A list of what changed, which lies beside the records of the CVE list.
+    CveListDelta,
+    /// The CWE catalogue.
+    CweXml,
+    /// CISA's catalogue of exploited vulnerabilities.
+    Kev,
+    /// A STIX bundle (ATT&CK, CAPEC).
+    Stix,
+    /// A CSAF advisory.
+    Csaf,
+    /// An OSV record.
+    Osv,
+    /// Other answers of NVD's API (CPE matches, histories, sources).
+    NvdOther,
+    /// Some JSON.
+    Json,
+    /// A web page.
+    Html,
+    /// Some XML.
+    Xml,
+    /// A tar archive.
+    Tar,
+    /// Compressed in a way that is not read.
+    Compressed,
+    /// A PDF document.
+    Pdf,
+    /// Text of no known format.
+    Text,
+    /// Bytes of no known format.
+    Binary,
+    /// Nothing at all.
+    Empty,
+}
+
+impl Format {
+    /// It in words, with its article.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::NvdFeed11 => "an NVD feed (JSON 1.1)",
+            Self::NvdApi20 => "a page or feed of NVD's API 2.0",
+            Self::NvdSingle => "a single CVE in NVD's format",
+            Self::CveRecord => "CVE records (JSON 5)",
+            Self::CveListDelta => "the CVE list's log of changes",
+            Self::CweXml => "the CWE catalogue (XML)",
+            Self::Kev => "CISA's Known Exploited Vulnerabilities catalogue",
+            Self::Stix => "a STIX bundle",
+            Self::Csaf => "a CSAF advisory",
+            Self::Osv => "an OSV record",
+            Self::NvdOther => "an answer of NVD's API that holds no CVEs",
+            Self::Json => "JSON of another format",
+            Self::Html => "a web page",
+            Self::Xml => "XML of another format",
+            Self::Tar => "a tar archive",
+            Self::Compressed => "a file compressed in another way than gzip or zip",
+            Self::Pdf => "a PDF document",
+            Self::Text => "plain text",
+            Self::Binary => "binary data",
+            Self::Empty => "an empty file",
+        }
+    }
+
+    /// The format of a file that begins with `head` (a few kilobytes are enough).
+    #[must_use]
+    pub fn of(head: &[u8]) -> Self {
+        let body = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+        let body = body.trim_ascii_start();
+        match body.first() {
+            None => Self::Empty,
+            Some(b'{' | b'[') => Self::of_json(body),
+            Some(b'<') => Self::of_markup(body),
+            Some(_) => Self::of_other(head),
+        }
+    }
+
+    fn of_json(body: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(body);
+        let keys = Keys(&text);
+        // From what says the most to what says the least.
+        let table: &[(Self, bool)] = &[
+            (Self::NvdFeed11, keys.has("CVE_Items")),
+            (
+                Self::CveListDelta,
+                keys.has("fetchTime") && keys.has("numberOfChanges"),
+            ),
+            (
+                Self::CveRecord,
+                keys.has("cveMetadata") || text.contains("\"CVE_RECORD\""),
+            ),
+            (
+                Self::Kev,
+                keys.has("catalogVersion") && keys.has("vulnerabilities"),
+            ),
+            (Self::Csaf, keys.has("csaf_version")),
+            (
+                Self::NvdOther,
+                text.contains("\"NVD_") && !text.contains("\"NVD_CVE\""),
+            ),
+            (
+                Self::NvdApi20,
+                keys.has("vulnerabilities") || text.contains("\"NVD_CVE\""),
+            ),
+            (
+                Self::NvdSingle,
+                keys.has("CVE_data_meta") || keys.has("sourceIdentifier"),
+            ),
+            (
+                Self::Stix,
+                keys.has("spec_version") || text.contains("\"bundle\""),
+            ),
+            (Self::Osv, keys.has("affected") && keys.has("modified")),
+            (Self::CveRecord, keys.has("containers") && keys.has("cna")),
+        ];
+        table
+            .iter()
+            .find(|(_, holds)| *holds)
+            .map_or(Self::Json, |(format, _)| *format)
+    }
+
+    fn of_markup(body: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(body);
+        let lower = text[..text.floor_char_boundary(512)].to_ascii_lowercase();
+        if text.contains("<Weakness_Catalog") {
+            Self::CweXml
+        } else if lower.contains("<html") || lower.contains("<!doctype html") {
+            Self::Html
+        } else {
+            Self::Xml
+        }
+    }
+
+    fn of_other(head: &[u8]) -> Self {
+        let magic: &[(&[u8], Self)] = &[
+            (b"\xfd7zXZ\0", Self::Compressed),
+            (b"BZh", Self::Compressed),
+            (b"\x28\xb5\x2f\xfd", Self::Compressed),
+            (b"7z\xbc\xaf\x27\x1c", Self::Compressed),
+            (b"Rar!", Self::Compressed),
+            (b"%PDF", Self::Pdf),
+        ];
+        if let Some((_, format)) = magic.iter().find(|(magic, _)| head.starts_with(magic)) {
+            return *format;
+        }
+        if head.get(257..262) == Some(b"ustar") {
+            return Self::Tar;
+        }
+        let text = match std::str::from_utf8(head) {
+            Ok(_) => true,
+            // A character that the end of the head cuts in two.
+            Err(error) => error.error_len().is_none(),
+        };
+        if text && !head.contains(&0) {
+            Self::Text
+        } else {
+            Self::Binary
+        }
+    }
+}
+
+/// A look-up of object keys in the beginning of a JSON text.
+struct Keys<'a>(&'a str);
+
+impl Keys<'_> {
+    /// Whether `"key"` followed by a colon stands anywhere in it.
+    fn has(&self, key: &str) -> bool {
+        let quoted = format!("\"{key}\"");
+        self.0
+            .match_indices(&quoted)
+            .any(|(at, _)| self.0[at + quoted.len()..].trim_start().starts_with(':'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_known_by_their_beginning() {
+        for (head, want) in [
+            (
+                r#"{"CVE_data_type":"CVE","CVE_Items" : ["#,
+                Format::NvdFeed11,
+            ),
+            (
+                r#"{"format":"NVD_CVE","version":"2.0","vulnerabilities":["#,
+                Format::NvdApi20,
+            ),
+            (
+                r#"{"format":"NVD_CPEMatchString","matchStrings":["#,
+                Format::NvdOther,
+            ),
+            (
+                r#"{"cve":{"id":"CVE-2024-1","sourceIdentifier":"x"}}"#,
+                Format::NvdSingle,
+            ),
+            (
+                "\u{feff} {\n \"dataType\": \"CVE_RECORD\"",
+                Format::CveRecord,
+            ),
+            (r#"[{"cveMetadata": {"#, Format::CveRecord),
+            (
+                r#"{"fetchTime":"x","numberOfChanges":3}"#,
+                Format::CveListDelta,
+            ),
+            (
+                r#"{"title":"CISA","catalogVersion":"1","vulnerabilities":[{"cveID":"CVE-1"}]}"#,
+                Format::Kev,
+            ),
+            (r#"{"type": "bundle", "id": "bundle--1"}"#, Format::Stix),
+            (
+                r#"{"vulnerability": "text mentions CVE_Items"}"#,
+                Format::Json,
+            ),
+            (
+                "<?xml version=\"1.0\"?><Weakness_Catalog Name=\"CWE\">",
+                Format::CweXml,
+            ),
+            ("<!DOCTYPE html><title>404</title>", Format::Html),
+            ("<rss/>", Format::Xml),
+            ("BZh91AY", Format::Compressed),
+            ("%PDF-1.7", Format::Pdf),
+            ("id,name\n1,2", Format::Text),
+            ("a\0b", Format::Binary),
+            (" \n", Format::Empty),
+        ] {
+            assert_eq!(Format::of(head.as_bytes()), want, "{head}");
+        }
+    }
+
+    #[test]
+    fn a_character_cut_at_the_end_of_the_head_is_still_text() {
+        assert_eq!(Format::of(&"é".as_bytes()[..1]), Format::Text);
+        assert_eq!(Format::of(b"\xff\xfe12"), Format::Binary);
+    }
+}
