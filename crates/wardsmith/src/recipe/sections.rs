@@ -1,0 +1,259 @@
+//! What each table of a recipe may say: its keys, their defaults, their ranges and what contradicts what.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use wardsmith_records::record::Published;
+use wardsmith_records::{source, task};
+
+use super::check;
+use super::mistake::{Wrong, suggest};
+use super::reader::{Any, Reader};
+use super::{
+    HeadRecipe, LoraRecipe, MaxExamples, ModelRecipe, PrecisionRecipe, PrepareRecipe, Recipe,
+    ScheduleRecipe, Start, TrainLength, TrainRecipe, Warmup,
+};
+
+/// The whole recipe.
+pub(super) fn recipe(mut reader: Reader<'_>) -> Recipe {
+    let recipe = Recipe {
+        name: reader.required("name", "name the run: name = \"my-run\"", check::name),
+        seed: reader.or("seed", 0, check::any),
+        prepare: reader.section("prepare").map(prepare),
+        model: reader.section("model").map(model),
+        lora: reader.section("lora").map(lora),
+        train: reader.section("train").map(train),
+    };
+    contradictions(&recipe, &reader);
+    reader.finish();
+    recipe
+}
+
+/// What one table alone cannot know.
+fn contradictions(recipe: &Recipe, reader: &Reader<'_>) {
+    let model = recipe.model.as_ref();
+    if recipe.train.is_some() && model.is_none() {
+        let hint = "[train] needs a [model] to start from, with base = \"FOLDER\" or init = { … }";
+        reader.note("model", Wrong::new("is missing", hint));
+    }
+    if recipe.lora.is_some() && model.is_some_and(|model| matches!(model.start, Start::Init(_))) {
+        let what = "there is nothing to adapt in random weights (`model.init`)";
+        reader.note(
+            "lora",
+            Wrong::new(what, "remove [lora], or start from a base"),
+        );
+    }
+    let document = recipe
+        .prepare
+        .as_ref()
+        .is_some_and(|prepare| prepare.task == "document");
+    if document && model.is_some_and(|model| model.head == HeadRecipe::Classifier) {
+        let what = "task `document` has no labels that a classifier could learn";
+        reader.note("model", Wrong::new(what, "head = \"language_model\""));
+    }
+}
+
+fn prepare(mut reader: Reader<'_>) -> PrepareRecipe {
+    let day = |text: &str| text.parse::<Published>().expect("the defaults are days");
+    let prepare = PrepareRecipe {
+        sources: sources(&mut reader),
+        task: task_name(&mut reader),
+        min_train_examples: reader.or("min_train_examples", 50, check::at_least(1)),
+        validation_from: reader.or("validation_from", day("2023-07-01"), check::any),
+        test_from: reader.or("test_from", day("2024-01-01"), check::any),
+        near_duplicate_similarity: reader.or(
+            "near_duplicate_similarity",
+            0.8,
+            check::above_zero_to(1.0),
+        ),
+        max_reject_rate: reader.or("max_reject_rate", 0.01, check::zero_to(1.0)),
+        max_examples: reader
+            .section("max_examples")
+            .map(max_examples)
+            .unwrap_or_default(),
+    };
+    if prepare.test_from <= prepare.validation_from {
+        let what = format!(
+            "`{}` is not after `validation_from`, `{}`",
+            prepare.test_from, prepare.validation_from
+        );
+        let hint = "train comes before validation_from, test from test_from on";
+        reader.note("test_from", Wrong::new(what, hint));
+    }
+    reader.finish();
+    prepare
+}
+
+fn sources(reader: &mut Reader<'_>) -> BTreeMap<String, PathBuf> {
+    let known: Vec<_> = source::ALL.iter().map(|source| source.name()).collect();
+    let check = |name: &str, path: &PathBuf| match known.contains(&name) {
+        true => check::path(path),
+        false => Err(Wrong::new("is not a source", suggest(name, &known))),
+    };
+    let given = reader.has("sources");
+    let Some(section) = reader.section("sources") else {
+        if !given {
+            let hint = "say what to read: sources = { nvd = \"FOLDER\", cwe = \"FOLDER\" }";
+            reader.note("sources", Wrong::new("is missing", hint));
+        }
+        return BTreeMap::new();
+    };
+    if section.is_empty() {
+        let what = "names no source";
+        reader.note("sources", Wrong::new(what, suggest("", &known)));
+    }
+    section.entries(check)
+}
+
+fn task_name(reader: &mut Reader<'_>) -> String {
+    let names: Vec<_> = task::ALL
+        .iter()
+        .map(|task| (task.name(), task.name()))
+        .collect();
+    reader.choice("task", &names).to_owned()
+}
+
+fn max_examples(mut reader: Reader<'_>) -> MaxExamples {
+    let limits = MaxExamples {
+        train: reader.optional("train", check::at_least(1)),
+        validation: reader.optional("validation", check::at_least(1)),
+        test: reader.optional("test", check::at_least(1)),
+    };
+    reader.finish();
+    limits
+}
+
+fn model(mut reader: Reader<'_>) -> ModelRecipe {
+    if !reader.at_most_one("base", "init") {
+        let hint = "a model folder, or init = { model_type = \"llama\", … } for random weights";
+        reader.note("base", Wrong::new("is missing", hint));
+    }
+    let init = reader.optional("init", |config: &Any| match config.0.get("model_type") {
+        Some(serde_json::Value::String(_)) => Ok(()),
+        _ => Err(Wrong::new(
+            "has no `model_type`",
+            "such as model_type = \"llama\"",
+        )),
+    });
+    let base = reader.or("base", PathBuf::new(), check::path);
+    let tokenizer: Option<PathBuf> = reader.optional("tokenizer", check::path);
+    if init.is_some() && tokenizer.is_none() {
+        let hint =
+            "random weights have no tokenizer of their own; `wardsmith tokenizer` trains one";
+        reader.note("tokenizer", Wrong::new("is missing", hint));
+    }
+    let heads = [
+        ("language_model", HeadRecipe::LanguageModel),
+        ("classifier", HeadRecipe::Classifier),
+    ];
+    let model = ModelRecipe {
+        start: init.map_or(Start::Base(base), |config| Start::Init(config.0)),
+        tokenizer,
+        head: reader.choice("head", &heads),
+    };
+    reader.finish();
+    model
+}
+
+fn lora(mut reader: Reader<'_>) -> LoraRecipe {
+    let hint =
+        "name linear layers, such as [\"q_proj\", \"v_proj\"] (bloom: [\"query_key_value\"])";
+    let lora = LoraRecipe {
+        rank: reader.or("rank", 16, |rank: &usize| match *rank {
+            1..=4096 => Ok(()),
+            _ => Err(Wrong::new(
+                format!("`{rank}` is out of range"),
+                "from 1 to 4096",
+            )),
+        }),
+        alpha: reader.or("alpha", 32.0, check::above_zero_to(1e6)),
+        target_modules: reader.required("target_modules", hint, check::distinct_names),
+    };
+    reader.finish();
+    lora
+}
+
+fn train(mut reader: Reader<'_>) -> TrainRecipe {
+    let train = TrainRecipe {
+        dataset: reader.optional("dataset", check::path),
+        max_len_tokens: reader.or("max_len_tokens", 256, check::at_least(2)),
+        tokens_per_pack: reader.or("tokens_per_pack", 4096, check::at_least(2)),
+        packs_per_step: reader.or("packs_per_step", 1, check::at_least(1)),
+        length: length(&mut reader),
+        learning_rate: reader.or("learning_rate", 3e-4, check::above_zero_to(10.0)),
+        schedule: schedule(&mut reader),
+        warmup: warmup(&mut reader),
+        min_learning_rate_ratio: reader.or("min_learning_rate_ratio", 0.1, check::zero_to(1.0)),
+        weight_decay: reader.or("weight_decay", 0.01, check::zero_to(10.0)),
+        beta1: reader.or("beta1", 0.9, check::below_one),
+        beta2: reader.or("beta2", 0.999, check::below_one),
+        epsilon: reader.or("epsilon", 1e-8, check::above_zero_to(1.0)),
+        max_grad_norm: reader.or("max_grad_norm", 1.0, check::above_zero_to(1e9)),
+        eval_every_steps: reader.or("eval_every_steps", 100, check::at_least(1)),
+        eval_max_examples: reader.or("eval_max_examples", 1000, check::at_least(1)),
+        patience: reader.or("patience", 0, check::any),
+        save_every_steps: reader.or("save_every_steps", 100, check::at_least(1)),
+        precision: precision(&mut reader),
+    };
+    if train.max_len_tokens > train.tokens_per_pack {
+        let what = format!(
+            "`{}` is more than `tokens_per_pack`, `{}`",
+            train.max_len_tokens, train.tokens_per_pack
+        );
+        reader.note(
+            "max_len_tokens",
+            Wrong::new(what, "an example has to fit into a pack"),
+        );
+    }
+    if let (Warmup::Steps(warmup), TrainLength::MaxSteps(all)) = (train.warmup, train.length)
+        && warmup > all
+        && all > 0
+    {
+        let what = format!("`{warmup}` is longer than the training, `max_steps` = {all}");
+        reader.note(
+            "warmup_steps",
+            Wrong::new(what, "or say warmup_ratio = 0.05"),
+        );
+    }
+    reader.finish();
+    train
+}
+
+fn length(reader: &mut Reader<'_>) -> TrainLength {
+    if !reader.at_most_one("max_steps", "epochs") {
+        reader.note(
+            "max_steps",
+            Wrong::new("is missing", "give max_steps or epochs"),
+        );
+    }
+    let epochs = reader.optional("epochs", check::above_zero_to(1e6));
+    let steps = reader.or("max_steps", 0, check::at_least(1));
+    epochs.map_or(TrainLength::MaxSteps(steps), TrainLength::Epochs)
+}
+
+fn warmup(reader: &mut Reader<'_>) -> Warmup {
+    reader.at_most_one("warmup_steps", "warmup_ratio");
+    let steps = reader
+        .optional("warmup_steps", check::any)
+        .map(Warmup::Steps);
+    let ratio = reader.or("warmup_ratio", 0.05, check::zero_to(1.0));
+    steps.unwrap_or(Warmup::Ratio(ratio))
+}
+
+fn schedule(reader: &mut Reader<'_>) -> ScheduleRecipe {
+    let choices = [
+        ("cosine", ScheduleRecipe::Cosine),
+        ("linear", ScheduleRecipe::Linear),
+        ("constant", ScheduleRecipe::Constant),
+    ];
+    reader.choice("schedule", &choices)
+}
+
+fn precision(reader: &mut Reader<'_>) -> PrecisionRecipe {
+    let choices = [
+        ("f32", PrecisionRecipe::F32),
+        ("bf16", PrecisionRecipe::Bf16),
+        ("f16", PrecisionRecipe::F16),
+    ];
+    reader.choice("precision", &choices)
+}
