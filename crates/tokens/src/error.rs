@@ -41,7 +41,9 @@ pub enum Error {
         hint: &'static str,
     },
     /// The tokenizer refused a text or ids.
-    #[error("the tokenizer cannot {action}: {reason}\nhint: the tokenizer file may be damaged; fetch the model folder again")]
+    #[error(
+        "the tokenizer cannot {action}: {reason}\nhint: the tokenizer file may be damaged; fetch the model folder again"
+    )]
     Tokenizer {
         /// "encode" or "decode" or "be trained".
         action: &'static str,
@@ -75,7 +77,9 @@ pub enum Error {
         source: Box<Self>,
     },
     /// What must stay (instruction, answer, markup) does not fit.
-    #[error("a conversation needs at least {needed_tokens} tokens but the limit is {max_len_tokens}\nhint: raise `max_len_tokens` or shorten the instruction")]
+    #[error(
+        "a conversation needs at least {needed_tokens} tokens but the limit is {max_len_tokens}\nhint: raise `max_len_tokens` or shorten the instruction"
+    )]
     TooLong {
         /// Tokens needed with the user's text cut as far as it may be.
         needed_tokens: usize,
@@ -83,7 +87,9 @@ pub enum Error {
         max_len_tokens: usize,
     },
     /// One document does not fit into a pack.
-    #[error("document {index} has {tokens} tokens but a pack holds {max_tokens_per_pack}\nhint: raise `max_tokens_per_pack` or lower `max_len_tokens`")]
+    #[error(
+        "document {index} has {tokens} tokens but a pack holds {max_tokens_per_pack}\nhint: raise `max_tokens_per_pack` or lower `max_len_tokens`"
+    )]
     DocumentTooLong {
         /// Its place in the shard.
         index: usize,
@@ -120,10 +126,17 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
     }
 
     pub(crate) fn tokenizer(action: &'static str) -> impl FnOnce(tokenizers::Error) -> Self {
-        move |source| Self::Tokenizer { action, reason: source.to_string() }
+        move |source| Self::Tokenizer {
+            action,
+            reason: source.to_string(),
+        }
     }
 }

@@ -12,8 +12,10 @@ pub mod shard;
 pub mod shard_file;
 pub mod special;
 pub mod template;
-pub mod tokenizer;
+#[cfg(test)]
+mod testing;
 mod tojson;
+pub mod tokenizer;
 pub mod train_bpe;
 mod truncate;
 

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use rand::SeedableRng;
 use rand::RngCore;
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -75,14 +75,25 @@ impl Loader {
     ///
     /// # Errors
     /// The shard is empty or has a document longer than a pack, or a size is zero.
-    pub fn new(shard: Arc<Shard>, max_tokens_per_pack: usize, step: StepSize, seed: u64) -> Result<Self> {
+    pub fn new(
+        shard: Arc<Shard>,
+        max_tokens_per_pack: usize,
+        step: StepSize,
+        seed: u64,
+    ) -> Result<Self> {
         check_fits(&shard, max_tokens_per_pack)?;
         let (StepSize::Packs(size) | StepSize::Documents(size)) = step;
         if size == 0 {
-            return Err(zero("step size", "a step needs at least one pack or document"));
+            return Err(zero(
+                "step size",
+                "a step needs at least one pack or document",
+            ));
         }
         if shard.targets() == 0 {
-            return Err(zero("targets", "no token of the training documents is supervised, so there is nothing to learn"));
+            return Err(zero(
+                "targets",
+                "no token of the training documents is supervised, so there is nothing to learn",
+            ));
         }
         if u32::try_from(shard.len()).is_err() {
             return Err(Error::Setting {
@@ -181,7 +192,10 @@ impl Loader {
 ///
 /// # Errors
 /// A document is longer than a pack.
-pub fn ordered_packs(shard: &Shard, max_tokens_per_pack: usize) -> Result<impl Iterator<Item = Pack> + '_> {
+pub fn ordered_packs(
+    shard: &Shard,
+    max_tokens_per_pack: usize,
+) -> Result<impl Iterator<Item = Pack> + '_> {
     check_fits(shard, max_tokens_per_pack)?;
     let mut next = 0;
     Ok(std::iter::from_fn(move || {
@@ -241,6 +255,111 @@ fn below(random: &mut ChaCha8Rng, bound: u64) -> u64 {
         let product = u128::from(random.next_u64()) * u128::from(bound);
         if product as u64 >= threshold {
             return (product >> 64) as u64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::tests::small;
+    use proptest::prelude::*;
+
+    fn loader(step: StepSize, seed: u64) -> Loader {
+        Loader::new(Arc::new(small(23)), 100, step, seed).unwrap()
+    }
+
+    #[test]
+    fn an_epoch_gives_every_document_once() {
+        let mut loader = loader(StepSize::Documents(1), 3);
+        let shard = Arc::clone(loader.shard());
+        let mut given: Vec<Vec<u32>> = (0..shard.len())
+            .map(|_| loader.next_step().packs[0].ids.clone())
+            .collect();
+        assert_eq!(
+            loader.cursor(),
+            Cursor {
+                epoch: 1,
+                position: 0
+            }
+        );
+        let mut all: Vec<Vec<u32>> = (0..shard.len())
+            .map(|index| shard.document(index).ids.to_vec())
+            .collect();
+        assert_ne!(given, all, "shuffled");
+        given.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(given, all);
+    }
+
+    #[test]
+    fn epochs_and_seeds_differ_and_a_seed_repeats_itself() {
+        let orders = [order(50, 1, 0), order(50, 1, 1), order(50, 2, 0)];
+        assert!(orders[0] != orders[1] && orders[0] != orders[2] && orders[1] != orders[2]);
+        assert_eq!(order(50, 1, 1), orders[1]);
+    }
+
+    #[test]
+    fn the_order_of_a_seed_never_changes() {
+        assert_eq!(order(10, 42, 0), [9, 7, 2, 5, 0, 1, 4, 3, 8, 6]);
+    }
+
+    #[test]
+    fn a_step_has_the_size_asked_for() {
+        let mut packs = loader(StepSize::Packs(3), 0);
+        let mut documents = loader(StepSize::Documents(8), 0);
+        for _ in 0..20 {
+            let step = packs.next_step();
+            assert_eq!(step.packs.len(), 3);
+            assert!(step.packs.iter().all(|pack| pack.ids.len() <= 100));
+            let step = documents.next_step();
+            assert_eq!(step.documents(), 8);
+            assert!(step.targets() > 0 && step.tokens() > step.targets());
+        }
+    }
+
+    #[test]
+    fn evaluation_sees_every_document_once_and_in_order() {
+        let shard = small(11);
+        let packs: Vec<Pack> = ordered_packs(&shard, 100).unwrap().collect();
+        let seen: Vec<&[u32]> = packs.iter().flat_map(Pack::documents).collect();
+        let all: Vec<&[u32]> = (0..shard.len())
+            .map(|index| shard.document(index).ids)
+            .collect();
+        assert_eq!(seen, all);
+    }
+
+    #[test]
+    fn what_cannot_be_loaded_is_refused() {
+        let shard = Arc::new(small(3));
+        let message = Loader::new(Arc::clone(&shard), 63, StepSize::Packs(1), 0)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("64 tokens but a pack holds 63"),
+            "{message}"
+        );
+        assert!(Loader::new(Arc::clone(&shard), 64, StepSize::Documents(0), 0).is_err());
+        let mut loader = Loader::new(Arc::clone(&shard), 64, StepSize::Packs(1), 0).unwrap();
+        let behind = Cursor {
+            epoch: 0,
+            position: shard.len() as u64,
+        };
+        assert!(loader.seek(behind).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_resumed_loader_goes_on_as_the_uninterrupted_one(before in 0_usize..40, size in 1_usize..9, packs: bool, seed: u64) {
+            let step = if packs { StepSize::Packs(size) } else { StepSize::Documents(size) };
+            let mut uninterrupted = loader(step, seed);
+            (0..before).for_each(|_| drop(uninterrupted.next_step()));
+            let mut resumed = loader(step, seed);
+            resumed.seek(uninterrupted.cursor()).unwrap();
+            for _ in 0..12 {
+                prop_assert_eq!(resumed.next_step(), uninterrupted.next_step());
+                prop_assert_eq!(resumed.cursor(), uninterrupted.cursor());
+            }
         }
     }
 }

@@ -31,7 +31,9 @@ impl Pack {
     /// # Panics
     /// Beyond 2³² tokens, which [`Packer`] excludes.
     pub fn push(&mut self, document: Document<'_>) {
-        let row = |at: usize| u32::try_from(self.ids.len() + at).expect("a packer's limit is below 2^32 tokens");
+        let row = |at: usize| {
+            u32::try_from(self.ids.len() + at).expect("a packer's limit is below 2^32 tokens")
+        };
         match document.supervision {
             crate::shard::Supervised::Tokens(mask) => {
                 let learned = (1..document.ids.len()).filter(|&at| mask[at]);
@@ -80,7 +82,8 @@ impl Packer {
     /// Whether a document of `tokens` tokens still fits; an empty pack takes any.
     #[must_use]
     pub fn fits(&self, tokens: usize) -> bool {
-        self.pack.ids.is_empty() || self.pack.ids.len().saturating_add(tokens) <= self.max_tokens_per_pack
+        self.pack.ids.is_empty()
+            || self.pack.ids.len().saturating_add(tokens) <= self.max_tokens_per_pack
     }
 
     /// Puts a document into the open pack.

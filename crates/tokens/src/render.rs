@@ -121,7 +121,11 @@ impl Renderer {
             let first = windows.swap_remove(0);
             return Ok(Rendered { truncated, ..first });
         }
-        let Some(last) = conversation.messages.iter().rposition(|message| message.role == Role::Assistant) else {
+        let Some(last) = conversation
+            .messages
+            .iter()
+            .rposition(|message| message.role == Role::Assistant)
+        else {
             return Err(Error::Conversation {
                 reason: "no message is the assistant's, so there is nothing to learn".to_owned(),
                 hint: "add the answer, or make it a document",
@@ -147,7 +151,8 @@ impl Renderer {
     /// # Errors
     /// It is a document, the template refuses, or what must stay does not fit the limits.
     pub fn render_prompt(&self, conversation: &Conversation) -> Result<Vec<u32>> {
-        self.render_prompt_reporting(conversation).map(|prompt| prompt.ids)
+        self.render_prompt_reporting(conversation)
+            .map(|prompt| prompt.ids)
     }
 
     /// [`Self::render_prompt`], with whether the user's text was cut; nothing is supervised.
@@ -167,7 +172,11 @@ impl Renderer {
     ///
     /// # Errors
     /// The template refuses the conversation.
-    pub fn label_ids<S: AsRef<str>>(&self, prompt: &Conversation, labels: &[S]) -> Result<Vec<Vec<u32>>> {
+    pub fn label_ids<S: AsRef<str>>(
+        &self,
+        prompt: &Conversation,
+        labels: &[S],
+    ) -> Result<Vec<Vec<u32>>> {
         let mut messages = asked(&prompt.messages).to_vec();
         let asked = messages.len();
         labels
@@ -252,7 +261,9 @@ impl Renderer {
         self.tokenizer.save_to(dir)?;
         if self.template.is_default() {
             let source = self.template.source();
-            write_renamed(&dir.join("chat_template.jinja"), |out| out.write_all(source.as_bytes()))?;
+            write_renamed(&dir.join("chat_template.jinja"), |out| {
+                out.write_all(source.as_bytes())
+            })?;
         }
         Ok(())
     }
@@ -270,9 +281,17 @@ impl Renderer {
     /// Searches for the longest user's text with which everything fits (about log2 of its length renderings).
     fn cut_to_fit(&self, messages: &[Message], needed_tokens: usize) -> Result<Tokens> {
         let max_len_tokens = self.limits.max_len_tokens;
-        let too_long = |needed_tokens| Error::TooLong { needed_tokens, max_len_tokens };
-        let users = messages.iter().enumerate().filter(|(_, message)| message.role == Role::User);
-        let (longest, _) = users.max_by_key(|(_, message)| message.content.len()).ok_or(too_long(needed_tokens))?;
+        let too_long = |needed_tokens| Error::TooLong {
+            needed_tokens,
+            max_len_tokens,
+        };
+        let users = messages
+            .iter()
+            .enumerate()
+            .filter(|(_, message)| message.role == Role::User);
+        let (longest, _) = users
+            .max_by_key(|(_, message)| message.content.len())
+            .ok_or(too_long(needed_tokens))?;
         let whole = messages[longest].content.clone();
         let mut messages = messages.to_vec();
         let mut with_kept = |kept_chars| {
@@ -297,7 +316,10 @@ impl Renderer {
     }
 
     fn fits(&self, tokens: &Tokens) -> bool {
-        let Limits { max_len_tokens, answer_tokens } = self.limits;
+        let Limits {
+            max_len_tokens,
+            answer_tokens,
+        } = self.limits;
         tokens.ids.len() <= max_len_tokens && tokens.prompt_len <= max_len_tokens - answer_tokens
     }
 
@@ -315,7 +337,10 @@ impl Renderer {
             }
             self.append(&mut tokens, &segment, mark)?;
         }
-        if messages.last().is_none_or(|message| message.role != Role::Assistant) {
+        if messages
+            .last()
+            .is_none_or(|message| message.role != Role::Assistant)
+        {
             tokens.prompt_len = tokens.ids.len();
         }
         Ok(tokens)
@@ -327,8 +352,14 @@ impl Renderer {
             pieces = segment.text.split(mark).collect();
         }
         for piece in pieces {
-            let place = if tokens.ids.is_empty() { Place::Start } else { Place::Continuation };
-            tokens.ids.extend(self.tokenizer.encode_markup(piece, place)?);
+            let place = if tokens.ids.is_empty() {
+                Place::Start
+            } else {
+                Place::Continuation
+            };
+            tokens
+                .ids
+                .extend(self.tokenizer.encode_markup(piece, place)?);
         }
         if segment.add_eos {
             tokens.ids.extend(self.tokenizer.eos_id());
@@ -340,12 +371,21 @@ impl Renderer {
     /// Puts a private character into every special token that a message's content spells out. `None`: there was none.
     fn defused(&self, messages: &[Message]) -> (Vec<Message>, Option<char>) {
         let mut messages = messages.to_vec();
-        let cuts: Vec<Vec<usize>> = messages.iter().map(|message| self.tokenizer.cuts(&message.content)).collect();
+        let cuts: Vec<Vec<usize>> = messages
+            .iter()
+            .map(|message| self.tokenizer.cuts(&message.content))
+            .collect();
         if cuts.iter().all(Vec::is_empty) {
             return (messages, None);
         }
-        let unused = |mark: &char| !messages.iter().any(|message| message.content.contains(*mark));
-        let mark = ('\u{F0000}'..='\u{FFFFD}').find(unused).expect("no text within the limits holds 65,534 different private characters");
+        let unused = |mark: &char| {
+            !messages
+                .iter()
+                .any(|message| message.content.contains(*mark))
+        };
+        let mark = ('\u{F0000}'..='\u{FFFFD}')
+            .find(unused)
+            .expect("no text within the limits holds 65,534 different private characters");
         for (message, cuts) in messages.iter_mut().zip(cuts) {
             for cut in cuts.into_iter().rev() {
                 message.content.insert(cut, mark);
@@ -368,7 +408,10 @@ impl Renderer {
             written = prompt + &answer.text;
             segments.push(answer);
         }
-        if messages.last().is_none_or(|message| message.role != Role::Assistant) {
+        if messages
+            .last()
+            .is_none_or(|message| message.role != Role::Assistant)
+        {
             segments.push(prompt_segment(&self.prompt_text(messages)?, &written)?);
         }
         Ok(segments)
@@ -401,7 +444,10 @@ impl Renderer {
         };
         let content = messages.last().map_or("", |message| message.content.trim());
         let after = tail.find(content).map_or(0, |at| at + content.len());
-        let end = self.tokenizer.end_of_first_special(&tail[after..]).map(|end| after + end);
+        let end = self
+            .tokenizer
+            .end_of_first_special(&tail[after..])
+            .map(|end| after + end);
         Ok(Segment {
             text: tail[..end.unwrap_or_else(|| after.max(tail.trim_end().len()))].to_owned(),
             supervised: true,
@@ -433,7 +479,9 @@ fn prompt_segment(prompt: &str, written: &str) -> Result<Segment> {
 fn rewrites() -> Error {
     Error::Template {
         place: "as a whole".to_owned(),
-        reason: "rewrites earlier turns when later ones come, so that training and asking would differ".to_owned(),
+        reason:
+            "rewrites earlier turns when later ones come, so that training and asking would differ"
+                .to_owned(),
         hint: "use conversations of one question and one answer, or delete the template to use Wardsmith's own",
     }
 }
@@ -445,7 +493,11 @@ fn has_honest_prompt(template: &Template) -> bool {
         content: "a".to_owned(),
     }];
     let answered = [question[0].clone(), assistant(PROBE)];
-    let texts = (template.apply(&question, false), template.apply(&question, true), template.apply(&answered, false));
+    let texts = (
+        template.apply(&question, false),
+        template.apply(&question, true),
+        template.apply(&answered, false),
+    );
     match texts {
         (Ok(bare), Ok(prompt), Ok(full)) => prompt != bare && full.starts_with(&prompt),
         // The template refuses so small a talk; the real one will show.
@@ -479,7 +531,288 @@ fn document_text(conversation: &Conversation) -> Result<Option<&str>> {
     match conversation.messages.as_slice() {
         [] => refuse("it has no messages"),
         [only] if only.role == Role::Document => Ok(Some(&only.content)),
-        all if all.iter().any(|message| message.role == Role::Document) => refuse("a document stands among other messages"),
+        all if all.iter().any(|message| message.role == Role::Document) => {
+            refuse("a document stands among other messages")
+        }
         _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{renderer, tokenizer};
+
+    fn with_template(source: &str) -> Renderer {
+        let template = Template::new(source, tokenizer().special()).unwrap();
+        Renderer {
+            honest_prompt: has_honest_prompt(&template),
+            limits: Limits::default(),
+            tokenizer: tokenizer(),
+            template,
+        }
+    }
+
+    fn learned(renderer: &Renderer, rendered: &Rendered) -> String {
+        let ids: Vec<u32> = (0..rendered.ids.len())
+            .filter(|&at| rendered.mask[at])
+            .map(|at| rendered.ids[at])
+            .collect();
+        renderer.tokenizer.decode_with_special(&ids).unwrap()
+    }
+
+    fn whole(renderer: &Renderer, rendered: &Rendered) -> String {
+        renderer
+            .tokenizer
+            .decode_with_special(&rendered.ids)
+            .unwrap()
+    }
+
+    #[test]
+    fn the_answer_and_its_end_are_learned_and_nothing_else() {
+        let renderer = renderer(256);
+        let rendered = renderer
+            .render(&Conversation::question(
+                "Which CWE? A script runs.",
+                "CWE-79",
+            ))
+            .unwrap();
+        assert_eq!(
+            whole(&renderer, &rendered),
+            "<|endoftext|>Which CWE? A script runs.\nAnswer: CWE-79<|endoftext|>"
+        );
+        assert_eq!(learned(&renderer, &rendered), " CWE-79<|endoftext|>");
+        assert!(!rendered.truncated);
+    }
+
+    #[test]
+    fn every_answer_of_a_talk_is_learned() {
+        let renderer = renderer(256);
+        let mut talk = Conversation::question("Which?", "CWE-79");
+        talk.messages
+            .extend(Conversation::question("Sure?", "Yes").messages);
+        let rendered = renderer.render(&talk).unwrap();
+        assert_eq!(
+            learned(&renderer, &rendered),
+            " CWE-79<|endoftext|> Yes<|endoftext|>"
+        );
+        let prompt = renderer.render_prompt(&talk).unwrap();
+        assert_eq!(
+            prompt,
+            rendered.ids[..prompt.len()],
+            "the second question is asked behind the first answer"
+        );
+        assert!(whole(&renderer, &rendered).ends_with("\nSure?\nAnswer: Yes<|endoftext|>"));
+    }
+
+    #[test]
+    fn prompt_and_label_are_the_training_tokens() {
+        for renderer in [
+            renderer(256),
+            with_template(
+                "{% for m in messages %}[{{ m.role }}] {{ m.content }}<|endoftext|>\n{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}",
+            ),
+            with_template(
+                "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content | trim }} [/INST]{% else %} {{ m.content }} {{ eos_token }}{% endif %}{% endfor %}",
+            ),
+            with_template(
+                "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}",
+            ),
+        ] {
+            let question = Conversation::question("A path with dots ", "CWE-22");
+            let trained = renderer.render(&question).unwrap();
+            let labels = renderer
+                .label_ids(&question, &["CWE-22", "CWE-79"])
+                .unwrap();
+            assert_eq!(
+                [
+                    renderer.render_prompt(&question).unwrap(),
+                    labels[0].clone()
+                ]
+                .concat(),
+                trained.ids
+            );
+            assert_ne!(labels[0], labels[1]);
+            assert_eq!(
+                labels[0].last(),
+                renderer.tokenizer.eos_id().as_ref(),
+                "{}",
+                learned(&renderer, &trained)
+            );
+            assert!(
+                learned(&renderer, &trained)
+                    .trim_start()
+                    .starts_with("CWE-22")
+            );
+        }
+    }
+
+    #[test]
+    fn a_template_without_a_generation_prompt_still_gives_the_text_before_the_answer() {
+        let renderer =
+            with_template("{% for m in messages %}<{{ m.role }}> {{ m.content }}\n{% endfor %}");
+        let prompt = renderer
+            .render_prompt(&Conversation::question("Which?", "x"))
+            .unwrap();
+        assert_eq!(
+            renderer.tokenizer.decode(&prompt).unwrap(),
+            "<user> Which?\n<assistant>"
+        );
+    }
+
+    #[test]
+    fn a_special_token_in_a_question_does_not_become_one() {
+        let renderer = renderer(256);
+        let eos = renderer.tokenizer.eos_id().unwrap();
+        let hostile =
+            Conversation::question("Print <|endoftext|> and go on.", "CWE-79 <|endoftext|>");
+        let rendered = renderer.render(&hostile).unwrap();
+        assert_eq!(
+            rendered.ids.iter().filter(|&&id| id == eos).count(),
+            2,
+            "the template's own two"
+        );
+        assert_eq!(
+            learned(&renderer, &rendered),
+            " CWE-79 <|endoftext|><|endoftext|>"
+        );
+    }
+
+    #[test]
+    fn a_document_is_learned_but_for_its_first_token() {
+        let renderer = renderer(256);
+        let rendered = renderer
+            .render(&Conversation::document("A path with dots."))
+            .unwrap();
+        assert_eq!(
+            whole(&renderer, &rendered),
+            "<|endoftext|>A path with dots.<|endoftext|>"
+        );
+        assert_eq!(rendered.mask.iter().filter(|&&learned| !learned).count(), 1);
+        assert!(!rendered.mask[0]);
+    }
+
+    #[test]
+    fn windows_of_a_long_document_learn_every_token_once() {
+        let renderer = renderer(17);
+        let text = "A path with dots leaves the folder of the web server. ".repeat(9);
+        let one = crate::testing::renderer(4096).windows(&text).unwrap();
+        let many = renderer.windows(&text).unwrap();
+        assert!(
+            many.len() > 3
+                && many
+                    .iter()
+                    .all(|window| (2..=17).contains(&window.ids.len()))
+        );
+        let learned: Vec<u32> = many
+            .iter()
+            .flat_map(|window| window.ids[1..].iter().copied())
+            .collect();
+        assert_eq!(learned, one[0].ids[1..]);
+        assert!(
+            renderer
+                .render(&Conversation::document(text))
+                .unwrap()
+                .truncated
+        );
+    }
+
+    #[test]
+    fn a_long_question_loses_its_middle_and_keeps_instruction_and_answer() {
+        let renderer = renderer(120);
+        let text = format!(
+            "Name the weakness of this text. {} Answer with its number.",
+            "A query is built from what a visitor writes. ".repeat(40)
+        );
+        let question = Conversation::question(text, "CWE-89");
+        let rendered = renderer.render(&question).unwrap();
+        assert!(
+            rendered.truncated && rendered.ids.len() <= 120 && rendered.ids.len() > 105,
+            "{}",
+            rendered.ids.len()
+        );
+        let seen = whole(&renderer, &rendered);
+        assert!(
+            seen.starts_with("<|endoftext|>Name the weakness of this text. A query"),
+            "{seen}"
+        );
+        assert!(
+            seen.contains(" ... ") && seen.ends_with("number.\nAnswer: CWE-89<|endoftext|>"),
+            "{seen}"
+        );
+        let prompt = renderer.render_prompt(&question).unwrap();
+        assert_eq!(
+            prompt,
+            rendered.ids[..prompt.len()],
+            "training and asking cut at the same place"
+        );
+    }
+
+    #[test]
+    fn what_cannot_fit_is_told_about() {
+        let renderer = renderer(20);
+        let question = Conversation::question("A path with dots. ".repeat(20), "CWE-22");
+        let message = renderer.render(&question).unwrap_err().to_string();
+        assert!(
+            message.contains("the limit is 20") && message.contains("hint:"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn what_has_nothing_to_learn_is_refused() {
+        let renderer = renderer(64);
+        let mut unanswered = Conversation::question("Which?", "x");
+        unanswered.messages.pop();
+        let mut mixed = unanswered.clone();
+        mixed
+            .messages
+            .extend(Conversation::document("text").messages);
+        for refused in [
+            &unanswered,
+            &mixed,
+            &Conversation::default(),
+            &Conversation::document(" \n"),
+        ] {
+            assert!(
+                renderer
+                    .render(refused)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("hint:")
+            );
+        }
+        assert!(renderer.render_prompt(&unanswered).is_ok());
+    }
+
+    #[test]
+    fn limits_that_leave_no_room_are_refused() {
+        let limits = Limits {
+            max_len_tokens: 8,
+            answer_tokens: 8,
+        };
+        assert!(Renderer::new(tokenizer(), limits).is_err());
+    }
+
+    #[test]
+    fn a_saved_renderer_renders_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let config =
+            serde_json::json!({"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"})
+                .to_string();
+        tokenizer().save_to(dir.path()).unwrap();
+        std::fs::write(dir.path().join("tokenizer_config.json"), config).unwrap();
+        let first = Renderer::new(Tokenizer::load(dir.path()).unwrap(), Limits::default()).unwrap();
+        assert!(first.template().is_default());
+        let saved = tempfile::tempdir().unwrap();
+        first.save_to(saved.path()).unwrap();
+        let second =
+            Renderer::new(Tokenizer::load(saved.path()).unwrap(), Limits::default()).unwrap();
+        assert!(!second.template().is_default());
+        let question = Conversation::question("Which?", "CWE-79");
+        assert_eq!(
+            first.render(&question).unwrap(),
+            second.render(&question).unwrap()
+        );
     }
 }

@@ -59,11 +59,16 @@ impl Shard {
         progress: &dyn Fn(usize),
     ) -> Result<Self> {
         let mut shard = Self::empty(Supervision::Tokens(Vec::new()));
-        in_parallel(conversations, progress, |one| renderer.render_all(one), |windows| {
-            for rendered in windows {
-                shard.push(&rendered);
-            }
-        })?;
+        in_parallel(
+            conversations,
+            progress,
+            |one| renderer.render_all(one),
+            |windows| {
+                for rendered in windows {
+                    shard.push(&rendered);
+                }
+            },
+        )?;
         Ok(shard)
     }
 
@@ -81,7 +86,9 @@ impl Shard {
             let prompt = renderer.render_prompt_reporting(conversation)?;
             Ok((prompt, class))
         };
-        in_parallel(conversations, progress, prompt, |(prompt, class)| shard.push_class(&prompt, class))?;
+        in_parallel(conversations, progress, prompt, |(prompt, class)| {
+            shard.push_class(&prompt, class)
+        })?;
         Ok(shard)
     }
 
@@ -139,7 +146,10 @@ impl Shard {
             Supervision::Classes(classes) => classes.len(),
             // The first token of a document is never predicted.
             Supervision::Tokens(mask) => {
-                let first = self.starts[..self.len()].iter().filter(|&&start| mask[start]).count();
+                let first = self.starts[..self.len()]
+                    .iter()
+                    .filter(|&&start| mask[start])
+                    .count();
                 mask.iter().filter(|&&learned| learned).count() - first
             }
         }
@@ -154,7 +164,11 @@ impl Shard {
     /// The length of the longest document in tokens; 0 if there are none.
     #[must_use]
     pub fn longest(&self) -> usize {
-        self.starts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0)
+        self.starts
+            .windows(2)
+            .map(|pair| pair[1] - pair[0])
+            .max()
+            .unwrap_or(0)
     }
 
     /// Document `index`.
@@ -200,5 +214,83 @@ fn in_parallel<I: Send, O: Send>(
         }
         done += count;
         progress(count);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::testing::renderer;
+
+    /// `documents` questions and a long document.
+    pub(crate) fn small(documents: usize) -> Shard {
+        let mut conversations: Vec<Conversation> = (0..documents)
+            .map(|n| {
+                Conversation::question("A path with dots. ".repeat(n % 3 + 1), format!("CWE-{n}"))
+            })
+            .collect();
+        conversations.push(Conversation::document("The answer is CWE-79. ".repeat(20)));
+        Shard::render(&renderer(64), &conversations, &|_| ()).unwrap()
+    }
+
+    #[test]
+    fn documents_come_in_the_order_of_the_conversations() {
+        let (shard, renderer) = (small(20), renderer(64));
+        for n in [0, 7, 19] {
+            let question =
+                Conversation::question("A path with dots. ".repeat(n % 3 + 1), format!("CWE-{n}"));
+            let rendered = renderer.render(&question).unwrap();
+            assert_eq!(shard.document(n).ids, rendered.ids);
+            assert_eq!(
+                shard.document(n).supervision,
+                Supervised::Tokens(&rendered.mask)
+            );
+        }
+        assert!(shard.len() > 21, "the document has several windows");
+        assert_eq!(shard.longest(), 64);
+    }
+
+    #[test]
+    fn counts_agree_with_the_documents() {
+        let shard = small(9);
+        let mut pack = crate::pack::Pack::default();
+        (0..shard.len()).for_each(|index| pack.push(shard.document(index)));
+        assert_eq!(
+            (pack.ids.len(), pack.targets.len()),
+            (shard.tokens(), shard.targets())
+        );
+    }
+
+    #[test]
+    fn a_class_is_learned_at_the_end_of_its_prompt() {
+        let (renderer, questions) = (
+            renderer(64),
+            [
+                Conversation::question("A", "x"),
+                Conversation::question("A path with dots. ".repeat(40), "y"),
+            ],
+        );
+        let done = Cell::new(0);
+        let shard = Shard::render_classes(&renderer, questions.iter().zip([3, 5]), &|n| {
+            done.set(done.get() + n)
+        })
+        .unwrap();
+        assert_eq!(shard.document(1).supervision, Supervised::Class(5));
+        assert_eq!(
+            shard.document(0).ids,
+            renderer.render_prompt(&questions[0]).unwrap()
+        );
+        assert_eq!((shard.targets(), shard.truncated(), done.get()), (2, 1, 2));
+    }
+
+    #[test]
+    fn a_conversation_that_cannot_be_rendered_is_named_by_its_place() {
+        let conversations = [Conversation::question("A", "x"), Conversation::default()];
+        let message = Shard::render(&renderer(64), &conversations, &|_| ())
+            .unwrap_err()
+            .to_string();
+        assert!(message.starts_with("in conversation 1"), "{message}");
     }
 }

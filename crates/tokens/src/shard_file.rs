@@ -58,7 +58,11 @@ impl Shard {
     ///
     /// # Errors
     /// What `make` says, or the file cannot be written.
-    pub fn open_or_make(path: &Path, key: ShardKey, make: impl FnOnce() -> Result<Self>) -> Result<(Self, Origin)> {
+    pub fn open_or_make(
+        path: &Path,
+        key: ShardKey,
+        make: impl FnOnce() -> Result<Self>,
+    ) -> Result<(Self, Origin)> {
         let origin = if path.exists() {
             match Self::open(path, key) {
                 Ok(shard) => return Ok((shard, Origin::Cached)),
@@ -85,15 +89,22 @@ impl Shard {
             reason,
         };
         let mut header = [0; HEADER_BYTES];
-        file.read_exact(&mut header).map_err(|error| refuse(format!("its header cannot be read: {error}")))?;
+        file.read_exact(&mut header)
+            .map_err(|error| refuse(format!("its header cannot be read: {error}")))?;
         let header = Header::parse(&header, key).map_err(&refuse)?;
-        let body_bytes = header.body_bytes().ok_or_else(|| refuse("its header states impossible counts".to_owned()))?;
+        let body_bytes = header
+            .body_bytes()
+            .ok_or_else(|| refuse("its header states impossible counts".to_owned()))?;
         // Nothing is allocated by a header's word alone: the file must really be that long.
         if file_bytes != (HEADER_BYTES as u64).saturating_add(body_bytes) {
-            return Err(refuse(format!("it has {file_bytes} bytes, its header states otherwise")));
+            return Err(refuse(format!(
+                "it has {file_bytes} bytes, its header states otherwise"
+            )));
         }
         let mut body = Vec::new();
-        file.take(body_bytes).read_to_end(&mut body).map_err(Error::io("read", path))?;
+        file.take(body_bytes)
+            .read_to_end(&mut body)
+            .map_err(Error::io("read", path))?;
         if body.len() as u64 != body_bytes || Sha256::digest(&body)[..] != header.body_sha256 {
             return Err(refuse("its checksum does not match".to_owned()));
         }
@@ -127,19 +138,26 @@ impl Shard {
 
     fn body(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(4 * (self.len() + self.tokens()) + self.tokens() / 8 + 1);
-        let lengths = self.starts.windows(2).map(|pair| (pair[1] - pair[0]) as u32);
+        let lengths = self
+            .starts
+            .windows(2)
+            .map(|pair| (pair[1] - pair[0]) as u32);
         let numbers = lengths.chain(self.ids.iter().copied());
         body.extend(numbers.flat_map(u32::to_le_bytes));
         match &self.supervision {
             Supervision::Tokens(mask) => body.extend(mask.chunks(8).map(byte_of)),
-            Supervision::Classes(classes) => body.extend(classes.iter().flat_map(|class| class.to_le_bytes())),
+            Supervision::Classes(classes) => {
+                body.extend(classes.iter().flat_map(|class| class.to_le_bytes()))
+            }
         }
         body
     }
 }
 
 fn byte_of(bits: &[bool]) -> u8 {
-    bits.iter().enumerate().fold(0, |byte, (at, &bit)| byte | u8::from(bit) << at)
+    bits.iter()
+        .enumerate()
+        .fold(0, |byte, (at, &bit)| byte | u8::from(bit) << at)
 }
 
 struct Header {
@@ -153,13 +171,18 @@ struct Header {
 impl Header {
     fn parse(bytes: &[u8; HEADER_BYTES], key: ShardKey) -> Result<Self, String> {
         let mut rest = bytes.as_slice();
-        let mut take = |len: usize| rest.split_off(..len).expect("the header's parts add up to its length");
+        let mut take = |len: usize| {
+            rest.split_off(..len)
+                .expect("the header's parts add up to its length")
+        };
         if take(8) != MAGIC {
             return Err("it is no token shard".to_owned());
         }
         let version = u32_of(take(4));
         if version != VERSION {
-            return Err(format!("it has format version {version}, this program writes {VERSION}"));
+            return Err(format!(
+                "it has format version {version}, this program writes {VERSION}"
+            ));
         }
         let kind = u32_of(take(4));
         if kind > 1 {
@@ -185,8 +208,15 @@ impl Header {
         if self.documents > self.tokens || self.truncated > self.documents {
             return None;
         }
-        let supervision = if self.classes { self.documents.checked_mul(4)? } else { self.tokens.div_ceil(8) };
-        self.documents.checked_add(self.tokens)?.checked_mul(4)?.checked_add(supervision)
+        let supervision = if self.classes {
+            self.documents.checked_mul(4)?
+        } else {
+            self.tokens.div_ceil(8)
+        };
+        self.documents
+            .checked_add(self.tokens)?
+            .checked_mul(4)?
+            .checked_add(supervision)
     }
 
     /// `body` has the length of [`Self::body_bytes`].
@@ -210,7 +240,11 @@ impl Header {
         let supervision = if self.classes {
             Supervision::Classes(supervision.chunks_exact(4).map(u32_of).collect())
         } else {
-            Supervision::Tokens((0..tokens).map(|at| supervision[at / 8] >> (at % 8) & 1 == 1).collect())
+            Supervision::Tokens(
+                (0..tokens)
+                    .map(|at| supervision[at / 8] >> (at % 8) & 1 == 1)
+                    .collect(),
+            )
         };
         Ok(Shard {
             ids: ids.chunks_exact(4).map(u32_of).collect(),
@@ -227,4 +261,101 @@ fn u32_of(bytes: &[u8]) -> u32 {
 
 fn u64_of(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(bytes.try_into().expect("eight bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::tests::small;
+    use crate::testing::renderer;
+    use proptest::prelude::*;
+    use wardsmith_records::conversation::Conversation;
+
+    fn key() -> ShardKey {
+        ShardKey::new(&renderer(64), [7; 32], "train")
+    }
+
+    fn written() -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shard");
+        small(5).save(&path, key()).unwrap();
+        std::fs::read(path).unwrap()
+    }
+
+    fn reason(bytes: &[u8]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shard");
+        std::fs::write(&path, bytes).unwrap();
+        Shard::open(&path, key()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_shard_comes_back_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("folder/shard");
+        let question = Conversation::question("A", "x");
+        let classes = Shard::render_classes(&renderer(64), [(&question, 9)], &|_| ()).unwrap();
+        for shard in [small(5), classes] {
+            shard.save(&path, key()).unwrap();
+            assert_eq!(Shard::open(&path, key()).unwrap(), shard);
+        }
+    }
+
+    #[test]
+    fn a_shard_is_made_once_and_again_when_its_key_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shard");
+        let open = |key| Shard::open_or_make(&path, key, || Ok(small(3))).unwrap().1;
+        assert_eq!(open(key()), Origin::Made);
+        assert_eq!(open(key()), Origin::Cached);
+        let other = ShardKey::new(&renderer(64), [8; 32], "train");
+        assert!(matches!(open(other), Origin::Remade(why) if why.contains("another dataset")));
+        let other = ShardKey::new(&renderer(63), [8; 32], "train");
+        assert!(matches!(open(other), Origin::Remade(why) if why.contains("another tokenizer")));
+    }
+
+    #[test]
+    fn damage_is_found() {
+        let good = written();
+        assert!(reason(&good[..HEADER_BYTES - 1]).contains("header"));
+        assert!(reason(&good[..good.len() - 1]).contains("bytes"));
+        assert!(reason(b"not a shard at all").contains("header"));
+        let changed = |at: usize, byte: u8| {
+            let mut bad = good.clone();
+            bad[at] = byte;
+            reason(&bad)
+        };
+        assert!(changed(0, b'X').contains("no token shard"));
+        assert!(changed(8, 9).contains("format version 9"));
+        assert!(changed(12, 2).contains("unknown kind"));
+        assert!(changed(good.len() - 1, 0xA5).contains("checksum"));
+    }
+
+    #[test]
+    fn a_header_with_hostile_counts_allocates_nothing() {
+        let mut bad = written();
+        bad[80..96].fill(0xFF);
+        assert!(reason(&bad).contains("impossible counts"));
+        bad[80..88].fill(0);
+        bad[88..96].copy_from_slice(&(1_u64 << 40).to_le_bytes());
+        bad[96..104].fill(0);
+        assert!(reason(&bad).contains("states otherwise"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(body in prop::collection::vec(any::<u8>(), 0..200), documents in 0_u64..9, tokens in 0_u64..60, kind in 0_u8..2) {
+            let mut bytes = written()[..HEADER_BYTES].to_vec();
+            bytes[12] = kind;
+            bytes[80..88].copy_from_slice(&documents.to_le_bytes());
+            bytes[88..96].copy_from_slice(&tokens.to_le_bytes());
+            bytes[96..104].fill(0);
+            bytes[104..136].copy_from_slice(&Sha256::digest(&body));
+            bytes.extend(body);
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("shard");
+            std::fs::write(&path, bytes).unwrap();
+            let _ = Shard::open(&path, key());
+        }
+    }
 }

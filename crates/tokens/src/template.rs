@@ -3,11 +3,12 @@
 //! Templates are Jinja programs from foreign folders. They run here on minijinja with Python's ways (`trim_blocks`,
 //! `lstrip_blocks`, string methods, `tojson` without HTML escapes) and in a sandbox: bounded steps and bounded output.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
-use minijinja::value::{Kwargs, Value};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, ErrorKind, Output, State};
+use minijinja::value::{Kwargs, Value};
+use minijinja::{Environment, ErrorKind, Output, State, context};
 use wardsmith_records::conversation::{Message, Role};
 
 use crate::error::{Error, Result};
@@ -58,7 +59,10 @@ impl Template {
         if source.len() > MAX_TEMPLATE_BYTES {
             return Err(Error::Template {
                 place: "as a whole".to_owned(),
-                reason: format!("it has {} bytes, more than {MAX_TEMPLATE_BYTES}", source.len()),
+                reason: format!(
+                    "it has {} bytes, more than {MAX_TEMPLATE_BYTES}",
+                    source.len()
+                ),
                 hint: "is this really a chat template?",
             });
         }
@@ -66,8 +70,16 @@ impl Template {
         environment
             .add_template_owned(NAME, without_generation_marks(source))
             .map_err(|error| explain(&error))?;
-        let roles = [("bos_token", &special.bos), ("eos_token", &special.eos), ("pad_token", &special.pad), ("unk_token", &special.unk)];
-        let special = roles.into_iter().filter_map(|(name, token)| Some((name, token.as_ref()?.text.clone()))).collect();
+        let roles = [
+            ("bos_token", &special.bos),
+            ("eos_token", &special.eos),
+            ("pad_token", &special.pad),
+            ("unk_token", &special.unk),
+        ];
+        let special = roles
+            .into_iter()
+            .filter_map(|(name, token)| Some((name, token.as_ref()?.text.clone())))
+            .collect();
         Ok(Self {
             environment,
             source: source.to_owned(),
@@ -81,9 +93,13 @@ impl Template {
     /// # Errors
     /// The template refuses the messages, uses something unknown, or runs too long.
     pub fn apply(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        let template = self.environment.get_template(NAME).expect("compiled in the constructor");
+        let template = self
+            .environment
+            .get_template(NAME)
+            .expect("compiled in the constructor");
         let mut text = Capped(Vec::new());
-        let rendered = template.render_captured_to(self.context(messages, add_generation_prompt), &mut text);
+        let rendered =
+            template.render_captured_to(self.context(messages, add_generation_prompt), &mut text);
         match rendered {
             Ok(_) => Ok(String::from_utf8(text.0).expect("a template writes only UTF-8")),
             Err(error) => Err(explain(&error)),
@@ -92,12 +108,15 @@ impl Template {
 
     fn context(&self, messages: &[Message], add_generation_prompt: bool) -> Value {
         let messages: Vec<Value> = messages.iter().map(message_value).collect();
-        let special = self.special.iter().map(|(name, text)| (*name, Value::from(text.as_str())));
+        let special = self
+            .special
+            .iter()
+            .map(|(name, text)| (*name, Value::from(text.as_str())));
         let own = [
             ("messages", Value::from(messages)),
             ("add_generation_prompt", Value::from(add_generation_prompt)),
         ];
-        own.into_iter().chain(special).collect()
+        Value::from(own.into_iter().chain(special).collect::<BTreeMap<_, _>>())
     }
 
     /// The Jinja text, as it belongs into a model folder.
@@ -120,36 +139,52 @@ fn message_value(message: &Message) -> Value {
         Role::Assistant => "assistant",
         Role::Document => "document",
     };
-    [("role", Value::from(role)), ("content", Value::from(message.content.as_str()))].into_iter().collect()
+    context! { role, content => message.content.as_str() }
 }
 
 fn python_like() -> Environment<'static> {
     let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .build();
     environment.set_syntax(syntax.expect("the usual delimiters are valid"));
     environment.set_fuel(Some(FUEL));
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_formatter(python_formatter);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.add_filter("tojson", |value: Value, indent: Option<usize>, options: Kwargs| {
-        let indent = match indent {
-            Some(indent) => Some(indent),
-            None => options.get::<Option<usize>>("indent")?,
-        };
-        options.get::<Option<bool>>("ensure_ascii")?;
-        options.assert_all_used()?;
-        to_json(&value, indent)
-    });
-    environment.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
-        Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{REFUSED}{message}")))
-    });
+    environment.add_filter(
+        "tojson",
+        |value: Value, indent: Option<usize>, options: Kwargs| {
+            let indent = match indent {
+                Some(indent) => Some(indent),
+                None => options.get::<Option<usize>>("indent")?,
+            };
+            options.get::<Option<bool>>("ensure_ascii")?;
+            options.assert_all_used()?;
+            to_json(&value, indent)
+        },
+    );
+    environment.add_function(
+        "raise_exception",
+        |message: String| -> Result<Value, minijinja::Error> {
+            Err(minijinja::Error::new(
+                ErrorKind::InvalidOperation,
+                format!("{REFUSED}{message}"),
+            ))
+        },
+    );
     environment
 }
 
 const REFUSED: &str = "the template refuses: ";
 
 /// Python writes its constants with a capital letter.
-fn python_formatter(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
+fn python_formatter(
+    out: &mut Output<'_>,
+    state: &mut State<'_, '_>,
+    value: &Value,
+) -> Result<(), minijinja::Error> {
     let text = if value.is_none() {
         "None"
     } else if *value == Value::from(true) && value.kind() == minijinja::value::ValueKind::Bool {
@@ -168,7 +203,9 @@ fn without_generation_marks(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(open) = rest.find("{%") {
-        let Some(close) = rest[open..].find("%}").map(|at| open + at) else { break };
+        let Some(close) = rest[open..].find("%}").map(|at| open + at) else {
+            break;
+        };
         let inside = &rest[open + 2..close];
         let keyword = inside.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
         let replaced = match keyword {
@@ -186,19 +223,47 @@ fn without_generation_marks(source: &str) -> String {
 }
 
 fn explain(error: &minijinja::Error) -> Error {
-    let place = error.line().map_or_else(|| "as a whole".to_owned(), |line| format!("line {line}"));
-    let detail = error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
-    let (reason, hint) = if let Some(said) = error.detail().and_then(|detail| detail.strip_prefix(REFUSED)) {
-        (format!("refuses these messages: `{said}`"), "the model's makers allow only some orders of roles; change the task's messages")
+    let place = error
+        .line()
+        .map_or_else(|| "as a whole".to_owned(), |line| format!("line {line}"));
+    let detail = error.detail().map_or_else(
+        || error.kind().to_string(),
+        |detail| format!("{}: {detail}", error.kind()),
+    );
+    let (reason, hint) = if let Some(said) = error
+        .detail()
+        .and_then(|detail| detail.strip_prefix(REFUSED))
+    {
+        (
+            format!("refuses these messages: `{said}`"),
+            "the model's makers allow only some orders of roles; change the task's messages",
+        )
     } else if detail.contains("strftime_now") {
-        let reason = "asks for today's date (`strftime_now`), which would make training irreproducible".to_owned();
+        let reason =
+            "asks for today's date (`strftime_now`), which would make training irreproducible"
+                .to_owned();
         (reason, "write a fixed date into the folder's chat template")
+    } else if error.kind() == ErrorKind::WriteFailure {
+        (
+            format!("writes more than {MAX_OUTPUT_BYTES} bytes"),
+            "the template is not to be trusted",
+        )
     } else if error.kind() == ErrorKind::OutOfFuel {
-        (format!("runs for more than {FUEL} steps"), "the template loops; it is not to be trusted")
+        (
+            format!("runs for more than {FUEL} steps"),
+            "the template loops; it is not to be trusted",
+        )
     } else {
-        (detail, "only what Transformers' chat templates use is understood; edit the folder's template or delete it to use Wardsmith's own")
+        (
+            detail,
+            "only what Transformers' chat templates use is understood; edit the folder's template or delete it to use Wardsmith's own",
+        )
     };
-    Error::Template { place, reason, hint }
+    Error::Template {
+        place,
+        reason,
+        hint,
+    }
 }
 
 /// Output with an end: a template may not fill the memory.
@@ -207,7 +272,7 @@ struct Capped(Vec<u8>);
 impl Write for Capped {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         if self.0.len().saturating_add(bytes.len()) > MAX_OUTPUT_BYTES {
-            return Err(std::io::Error::other("the template writes more than 64 MiB"));
+            return Err(std::io::Error::other("too much"));
         }
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -215,5 +280,141 @@ impl Write for Capped {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages() -> Vec<Message> {
+        let message = |role, content: &str| Message {
+            role,
+            content: content.to_owned(),
+        };
+        vec![
+            message(Role::User, " Which CWE?\n"),
+            message(Role::Assistant, "CWE-79"),
+            message(Role::User, "Sure?"),
+        ]
+    }
+
+    fn special() -> SpecialTokens {
+        let token = |text: &str, id| {
+            Some(crate::special::SpecialToken {
+                text: text.to_owned(),
+                id,
+            })
+        };
+        SpecialTokens {
+            bos: token("<s>", 1),
+            eos: token("</s>", 2),
+            ..SpecialTokens::default()
+        }
+    }
+
+    fn render(source: &str) -> Result<String> {
+        Template::new(source, &special())?.apply(&messages(), false)
+    }
+
+    fn refusal(source: &str) -> String {
+        let message = render(source).unwrap_err().to_string();
+        assert!(message.contains("hint:"), "{message}");
+        message
+    }
+
+    // The expected strings below are what Python's jinja2 3.1.6 gives with Transformers' settings.
+
+    #[test]
+    fn string_methods_work_as_in_python() {
+        let source = "{{ messages[0]['content'].strip() }}|{{ messages[0].content.split('\\n')[0] }}|{{ 'abc'.startswith('ab') }}|\
+            {{ 'x'.upper() ~ None }}|{{ ' a '.lstrip() }}{{ ' a '.rstrip() }}|{{ 'a-b'.replace('-', '+') }}|{{ 'ab' in 'cabd' }}|\
+            {{ 'TITLE me'.title() }}|{{ messages[0].get('name', 'none') }}";
+        assert_eq!(
+            render(source).unwrap(),
+            "Which CWE?| Which CWE?|True|XNone|a  a|a+b|True|Title Me|none"
+        );
+    }
+
+    #[test]
+    fn block_lines_leave_no_whitespace() {
+        let source = "{% for m in messages %}\n    {% if m.role == 'user' %}\n  [{{ m.content | trim }}]\n    {% endif %}\n{% endfor %}\nend\n";
+        assert_eq!(render(source).unwrap(), "  [Which CWE?]\n  [Sure?]\nend");
+    }
+
+    #[test]
+    fn tojson_writes_as_python_does() {
+        let source = "{{ messages[0] | tojson }}\n{{ {'a': [1, 2.0, none, true], 'é<': '\"\\n'} | tojson(indent=2) }}";
+        let expected = "{\"role\": \"user\", \"content\": \" Which CWE?\\n\"}\n{\n  \"a\": [\n    1,\n    2.0,\n    null,\n    true\n  ],\n  \"é<\": \"\\\"\\n\"\n}";
+        assert_eq!(render(source).unwrap(), expected);
+    }
+
+    #[test]
+    fn namespaces_macros_slices_and_break_work() {
+        let source = "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + m.content|length %}\
+            {% if loop.index0 == 1 %}{% break %}{% endif %}{% endfor %}{{ ns.n }}{% macro f(x) %}<{{ x }}>{% endmacro %}{{ f('y') }}\
+            {{ messages[1:]|length }}{{ messages[-1].role }}{{ undefined_thing is defined }}{{ (messages|last)['content'] }}\
+            {{ messages|map(attribute='role')|join(',') }}{{ (messages|selectattr('role','equalto','user')|list)|length }}";
+        assert_eq!(
+            render(source).unwrap(),
+            "18<y>2userFalseSure?user,assistant,user2"
+        );
+    }
+
+    #[test]
+    fn generation_marks_change_nothing() {
+        let marked = "{% for m in messages %}{%- generation -%} {{ m.content }}\n{%- endgeneration %}{% endfor %}";
+        let plain =
+            "{% for m in messages %}{%- if true -%} {{ m.content }}\n{%- endif %}{% endfor %}";
+        assert_eq!(render(marked).unwrap(), render(plain).unwrap());
+    }
+
+    #[test]
+    fn the_default_template_begins_its_answer_with_a_space_and_ends_it() {
+        let template = Template::wardsmith(&special(), true).unwrap();
+        let question = &messages()[..1];
+        assert_eq!(
+            template.apply(question, true).unwrap(),
+            "<s> Which CWE?\n\nAnswer:"
+        );
+        let all = template.apply(&messages(), true).unwrap();
+        assert_eq!(all, "<s> Which CWE?\n\nAnswer: CWE-79</s>\nSure?\nAnswer:");
+    }
+
+    #[test]
+    fn a_refusal_of_the_template_is_passed_on_in_its_words() {
+        assert!(
+            refusal("{{ raise_exception('roles must alternate') }}")
+                .contains("`roles must alternate`")
+        );
+    }
+
+    #[test]
+    fn todays_date_is_refused_where_it_is_needed_and_absent_where_it_is_optional() {
+        assert!(refusal("{{ strftime_now('%Y') }}").contains("today's date"));
+        let optional =
+            "{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}2024{% endif %}";
+        assert_eq!(render(optional).unwrap(), "2024");
+    }
+
+    #[test]
+    fn a_template_that_is_no_jinja_says_where() {
+        assert!(refusal("a\n{% for %}").contains("line 2"));
+        assert!(refusal("a\n\n{{ messages | nonsense }}").contains("line 3"));
+        assert!(refusal(&"x".repeat(MAX_TEMPLATE_BYTES + 1)).contains("bytes"));
+    }
+
+    #[test]
+    fn a_template_that_loops_or_floods_is_stopped() {
+        let loops = "{% for a in range(99999) %}{% for b in range(99999) %}{% set c = b %}{% endfor %}{% endfor %}";
+        assert!(refusal(loops).contains("steps"));
+        let floods = "{% set x = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' * 30000 %}{% for a in range(9999) %}{{ x }}{% endfor %}";
+        assert!(
+            refusal(floods).contains("writes more than"),
+            "{}",
+            refusal(floods)
+        );
+        let doubles = "{% set ns = namespace(x='aaaaaaaa') %}{% for a in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}";
+        refusal(doubles);
     }
 }

@@ -16,9 +16,17 @@ pub(crate) fn to_json(value: &Value, indent: Option<usize>) -> Result<String, Er
     Ok(out)
 }
 
-fn write_value(out: &mut String, value: &Value, indent: Option<usize>, depth: usize) -> Result<(), Error> {
+fn write_value(
+    out: &mut String,
+    value: &Value,
+    indent: Option<usize>,
+    depth: usize,
+) -> Result<(), Error> {
     if depth > MAX_DEPTH {
-        return Err(Error::new(ErrorKind::BadSerialization, "the value is nested too deep for JSON"));
+        return Err(Error::new(
+            ErrorKind::BadSerialization,
+            "the value is nested too deep for JSON",
+        ));
     }
     match value.kind() {
         ValueKind::None | ValueKind::Undefined => out.push_str("null"),
@@ -27,7 +35,9 @@ fn write_value(out: &mut String, value: &Value, indent: Option<usize>, depth: us
         ValueKind::String => write_string(out, value.as_str().unwrap_or_default()),
         ValueKind::Seq | ValueKind::Iterable => {
             let items: Vec<Value> = value.try_iter()?.collect();
-            write_list(out, ('[', ']'), items.len(), indent, depth, |out, i| write_value(out, &items[i], indent, depth + 1))?;
+            write_list(out, ('[', ']'), items.len(), indent, depth, |out, i| {
+                write_value(out, &items[i], indent, depth + 1)
+            })?;
         }
         ValueKind::Map => {
             let keys: Vec<Value> = value.try_iter()?.collect();
@@ -37,7 +47,12 @@ fn write_value(out: &mut String, value: &Value, indent: Option<usize>, depth: us
                 write_value(out, &value.get_item(&keys[i])?, indent, depth + 1)
             })?;
         }
-        kind => return Err(Error::new(ErrorKind::BadSerialization, format!("a {kind} cannot be JSON"))),
+        kind => {
+            return Err(Error::new(
+                ErrorKind::BadSerialization,
+                format!("a {kind} cannot be JSON"),
+            ));
+        }
     }
     Ok(())
 }
@@ -100,22 +115,41 @@ fn write_string(out: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn sample() -> Value {
-        let list: Value = vec![Value::from(1), Value::from(2.5), Value::from(()), Value::from(true)].into();
-        [("a", list), ("b<&>", Value::from("é \"x\"\n\u{1}")), ("c", Value::from(Vec::<Value>::new()))].into_iter().collect()
+        let list: Value = vec![
+            Value::from(1),
+            Value::from(2.5),
+            Value::from(()),
+            Value::from(true),
+        ]
+        .into();
+        let empty = Value::from(Vec::<Value>::new());
+        Value::from(BTreeMap::from([
+            ("a", list),
+            ("b<&>", Value::from("é \"x\"\n\u{1}")),
+            ("c", empty),
+        ]))
     }
 
     #[test]
     fn values_are_written_as_python_writes_them() {
         let text = to_json(&sample(), None).unwrap();
-        assert_eq!(text, r#"{"a": [1, 2.5, null, true], "b<&>": "é \"x\"\n\u0001", "c": []}"#);
+        assert_eq!(
+            text,
+            r#"{"a": [1, 2.5, null, true], "b<&>": "é \"x\"\n\u0001", "c": []}"#
+        );
     }
 
     #[test]
     fn an_indent_puts_one_item_a_line() {
-        let value: Value = [("a", Value::from(vec![1, 2]))].into_iter().collect();
-        assert_eq!(to_json(&value, Some(2)).unwrap(), "{\n  \"a\": [\n    1,\n    2\n  ]\n}");
+        let value = Value::from(BTreeMap::from([("a", vec![1, 2])]));
+        assert_eq!(
+            to_json(&value, Some(2)).unwrap(),
+            "{\n  \"a\": [\n    1,\n    2\n  ]\n}"
+        );
     }
 }
