@@ -1,2 +1,20 @@
-//! placeholder
-fn main() {}
+//! Wardsmith: fine-tune, evaluate and run a vulnerability language model on your own machine.
+
+mod answers;
+mod cli;
+mod commands;
+mod interrupt;
+mod recipe;
+mod resolved;
+mod say;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match commands::run(cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => say::error(&error),
+    }
+}

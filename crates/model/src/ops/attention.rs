@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use rayon::prelude::*;
 
 use super::exp;
-use super::matmul::{Packed, View, Write, matmul};
+use super::matmul::{Packed, View, Write, matmul_here};
 
 /// What an attention layer is like.
 #[derive(Clone, Debug)]
@@ -67,9 +67,9 @@ pub fn attention_forward(out: &mut [f32], qkv: Qkv<'_>, lengths: &[usize], shape
                 let n = span.len() / shape.head_dim;
                 let (k, v) = (&qkv.k[kv..][span.clone()], &qkv.v[kv..][span.clone()]);
                 probabilities(scratch, &q[span.clone()], k, shape, h);
-                scratch.packed.fill(View::rows(v, shape.head_dim), n, shape.head_dim);
+                scratch.packed.fill_here(View::rows(v, shape.head_dim), n, shape.head_dim);
                 let p = View::rows(&scratch.probabilities, n);
-                matmul(&mut out[span], p, n, &scratch.packed, Write::SET);
+                matmul_here(&mut out[span], p, n, &scratch.packed, Write::SET);
             }
         });
     });
@@ -134,18 +134,18 @@ impl Head<'_> {
         let (q, k, v, d_out) = (&self.q[span.clone()], &self.k[span.clone()], &self.v[span.clone()], &self.d_out[span]);
         probabilities(scratch, q, k, shape, self.h);
         // d_v += pᵀ · d_out
-        scratch.packed.fill(View::rows(d_out, d), n, d);
-        matmul(out.d_v, View::transposed(&scratch.probabilities, n), n, &scratch.packed, self.write);
+        scratch.packed.fill_here(View::rows(d_out, d), n, d);
+        matmul_here(out.d_v, View::transposed(&scratch.probabilities, n), n, &scratch.packed, self.write);
         // d_p = d_out · vᵀ, then through the softmax
-        scratch.packed.fill(View::transposed(v, d), d, n);
+        scratch.packed.fill_here(View::transposed(v, d), d, n);
         scratch.d_scores.resize(n * n, 0.0);
-        matmul(&mut scratch.d_scores, View::rows(d_out, d), n, &scratch.packed, Write::SET);
+        matmul_here(&mut scratch.d_scores, View::rows(d_out, d), n, &scratch.packed, Write::SET);
         softmax_backward(&mut scratch.d_scores, &scratch.probabilities, n, shape.scale);
         // d_q = d_s · k, d_k += d_sᵀ · q
-        scratch.packed.fill(View::rows(k, d), n, d);
-        matmul(out.d_q, View::rows(&scratch.d_scores, n), n, &scratch.packed, Write::SET);
-        scratch.packed.fill(View::rows(q, d), n, d);
-        matmul(out.d_k, View::transposed(&scratch.d_scores, n), n, &scratch.packed, self.write);
+        scratch.packed.fill_here(View::rows(k, d), n, d);
+        matmul_here(out.d_q, View::rows(&scratch.d_scores, n), n, &scratch.packed, Write::SET);
+        scratch.packed.fill_here(View::rows(q, d), n, d);
+        matmul_here(out.d_k, View::transposed(&scratch.d_scores, n), n, &scratch.packed, self.write);
     }
 }
 
@@ -160,10 +160,10 @@ fn softmax_backward(d_scores: &mut [f32], probabilities: &[f32], n: usize, scale
 /// Fills `scratch.probabilities` (n, n) for one document of one head; zero where a query must not look.
 fn probabilities(scratch: &mut Scratch, q: &[f32], k: &[f32], shape: &AttentionShape, head: usize) {
     let n = q.len() / shape.head_dim;
-    scratch.packed.fill(View::transposed(k, shape.head_dim), shape.head_dim, n);
+    scratch.packed.fill_here(View::transposed(k, shape.head_dim), shape.head_dim, n);
     scratch.probabilities.resize(n * n, 0.0);
     let scores = &mut scratch.probabilities;
-    matmul(scores, View::rows(q, shape.head_dim), n, &scratch.packed, Write::SET.scaled(shape.scale));
+    matmul_here(scores, View::rows(q, shape.head_dim), n, &scratch.packed, Write::SET.scaled(shape.scale));
     let slope = shape.slope(head);
     for (i, row) in scores.chunks_exact_mut(n).enumerate() {
         let first = shape.window.map_or(0, |w| (i + 1).saturating_sub(w));

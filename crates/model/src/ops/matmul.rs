@@ -66,37 +66,48 @@ impl Packed {
         packed
     }
 
-    /// Packs anew, keeping the allocation.
+    /// Packs anew, keeping the allocation. Threads split large matrices.
     pub fn fill(&mut self, b: View<'_>, k: usize, n: usize) {
+        if k * n < PARALLEL_FROM / 4 {
+            return self.fill_here(b, k, n);
+        }
+        self.resize(b, k, n);
+        self.data.par_chunks_exact_mut(k * NR).enumerate().for_each(|(panel, out)| pack_panel(out, b, panel, n));
+    }
+
+    /// Packs anew on the calling thread alone: for callers that hold thread-local scratch.
+    pub fn fill_here(&mut self, b: View<'_>, k: usize, n: usize) {
+        self.resize(b, k, n);
+        if k > 0 {
+            self.data.chunks_exact_mut(k * NR).enumerate().for_each(|(panel, out)| pack_panel(out, b, panel, n));
+        }
+    }
+
+    fn resize(&mut self, b: View<'_>, k: usize, n: usize) {
         b.assert_holds(k, n);
         (self.k, self.n) = (k, n);
-        let panels = n.div_ceil(NR);
-        self.data.resize(panels * k * NR, 0.0);
-        let pack = |(panel, out): (usize, &mut [f32])| {
-            let first = panel * NR;
-            let columns = NR.min(n - first);
-            for (p, row) in out.chunks_exact_mut(NR).enumerate() {
-                let start = p * b.row_stride + first * b.column_stride;
-                if b.column_stride == 1 {
-                    row[..columns].copy_from_slice(&b.data[start..start + columns]);
-                } else {
-                    for (j, x) in row[..columns].iter_mut().enumerate() {
-                        *x = b.data[start + j * b.column_stride];
-                    }
-                }
-                row[columns..].fill(0.0);
-            }
-        };
-        if k * n >= PARALLEL_FROM / 4 {
-            self.data.par_chunks_exact_mut(k * NR).enumerate().for_each(pack);
-        } else if k > 0 {
-            self.data.chunks_exact_mut(k * NR).enumerate().for_each(pack);
-        }
+        self.data.resize(n.div_ceil(NR) * k * NR, 0.0);
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         self.data.len() * size_of::<f32>()
+    }
+}
+
+fn pack_panel(out: &mut [f32], b: View<'_>, panel: usize, n: usize) {
+    let first = panel * NR;
+    let columns = NR.min(n - first);
+    for (p, row) in out.chunks_exact_mut(NR).enumerate() {
+        let start = p * b.row_stride + first * b.column_stride;
+        if b.column_stride == 1 {
+            row[..columns].copy_from_slice(&b.data[start..start + columns]);
+        } else {
+            for (j, x) in row[..columns].iter_mut().enumerate() {
+                *x = b.data[start + j * b.column_stride];
+            }
+        }
+        row[columns..].fill(0.0);
     }
 }
 
@@ -125,20 +136,17 @@ struct Shared(*mut f32);
 // SAFETY: the pointer is only used for tiles that no two tasks share.
 unsafe impl Sync for Shared {}
 
-/// `C[m, n] = alpha · A[m, k] · B[k, n]`, with C row-major of `b.n` columns. Threads split large products.
+/// `C[m, n] = alpha · A[m, k] · B[k, n] (+ C)` on the calling thread alone: for callers that are one of many tasks and hold
+/// thread-local scratch (a task stolen while waiting for others would need it too).
+pub fn matmul_here(c: &mut [f32], a: View<'_>, m: usize, b: &Packed, write: Write) {
+    if let Some(product) = Product::new(c, a, m, b, write) {
+        product.block(0..m, 0..b.n.div_ceil(NR));
+    }
+}
+
+/// `C[m, n] = alpha · A[m, k] · B[k, n] (+ C)`, with C row-major of `b.n` columns. Threads split large products.
 pub fn matmul(c: &mut [f32], a: View<'_>, m: usize, b: &Packed, write: Write) {
-    a.assert_holds(m, b.k);
-    assert_eq!(c.len(), m * b.n, "the output of a {m}×{}×{} product has the wrong size", b.k, b.n);
-    if m == 0 || b.n == 0 {
-        return;
-    }
-    if b.k == 0 {
-        if !write.accumulate {
-            c.fill(0.0);
-        }
-        return;
-    }
-    let product = Product { c: Shared(c.as_mut_ptr()), a, m, b, write };
+    let Some(product) = Product::new(c, a, m, b, write) else { return };
     let (threads, panels) = (rayon::current_num_threads(), b.n.div_ceil(NR));
     if threads == 1 || m * b.n * b.k < PARALLEL_FROM {
         product.block(0..m, 0..panels);
@@ -167,7 +175,17 @@ thread_local! {
     static LEFT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Product<'_> {
+impl<'a> Product<'a> {
+    /// Checks the sizes; `None` when there is nothing to sum.
+    fn new(c: &mut [f32], a: View<'a>, m: usize, b: &'a Packed, write: Write) -> Option<Self> {
+        a.assert_holds(m, b.k);
+        assert_eq!(c.len(), m * b.n, "the output of a {m}×{}×{} product has the wrong size", b.k, b.n);
+        if b.k == 0 && !write.accumulate {
+            c.fill(0.0);
+        }
+        (m > 0 && b.n > 0 && b.k > 0).then_some(Self { c: Shared(c.as_mut_ptr()), a, m, b, write })
+    }
+
     /// Computes a rectangle of C: some rows of some panels.
     fn block(&self, rows: std::ops::Range<usize>, panels: std::ops::Range<usize>) {
         debug_assert!(rows.end <= self.m);

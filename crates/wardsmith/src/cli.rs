@@ -1,0 +1,178 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Fine-tune, evaluate and run a vulnerability language model on your own machine.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = "Start with: wardsmith demo")]
+pub struct Cli {
+    /// Threads to use; all processors by default.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What Wardsmith can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole way, offline, on what is built in: prepare, tune, evaluate, classify.
+    #[command(after_help = "Example:\n  wardsmith demo --out my-demo")]
+    Demo(Demo),
+    /// Turn feeds into a dataset: merged records, near-duplicates grouped, split by date.
+    #[command(
+        after_help = "Examples:\n  wardsmith prepare recipes/cwe-classify.toml --out data/cwe\n  wardsmith prepare --source nvd=feeds/nvd --source cwe=cwec_latest.xml.zip --task cwe_classify --out data/cwe"
+    )]
+    Prepare(Prepare),
+    /// Train a byte-level BPE tokenizer on a dataset's training texts.
+    #[command(after_help = "Example:\n  wardsmith tokenizer --data data/documents --vocab 4096 --out models/tokenizer")]
+    Tokenizer(Tokenizer),
+    /// Train a model as a recipe says: fine-tuning (full or LoRA), or a base from scratch.
+    #[command(
+        after_help = "Examples:\n  wardsmith tune recipes/cwe-classify.toml --out runs/cwe\n  wardsmith tune recipes/cwe-classify.toml --set train.learning_rate=1e-4 --out runs/slow\n  wardsmith tune --resume runs/cwe"
+    )]
+    Tune(Tune),
+    /// Measure a model on a dataset, beside its base and classical baselines; writes report.json and report.html.
+    #[command(
+        after_help = "Example:\n  wardsmith eval --model runs/cwe/model --base models/small --data data/cwe --out reports/cwe"
+    )]
+    Eval(Eval),
+    /// Name the weakness (CWE) of vulnerability descriptions.
+    #[command(
+        after_help = "Examples:\n  wardsmith classify --model runs/cwe/model \"A heap overflow in the PNG decoder …\"\n  wardsmith classify --model runs/cwe/model --json < descriptions.txt"
+    )]
+    Classify(Classify),
+}
+
+/// `wardsmith demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Where to write dataset, run, report and model.
+    #[arg(long, default_value = "wardsmith-demo", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `wardsmith prepare`.
+#[derive(Debug, Args)]
+pub struct Prepare {
+    /// The recipe; its [prepare] table is used.
+    #[arg(required_unless_present = "source")]
+    pub recipe: Option<PathBuf>,
+    /// A source (nvd, cvelist, cwe) and its file, archive or folder; may be given several times.
+    #[arg(long, value_name = "NAME=PATH")]
+    pub source: Vec<String>,
+    /// The task: cwe_classify, or document for pretraining text.
+    #[arg(long, value_name = "NAME", conflicts_with = "recipe")]
+    pub task: Option<String>,
+    /// Change one value of the recipe, such as prepare.test_from=2023-01-01.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Where to write the dataset.
+    #[arg(long, value_name = "DATASET")]
+    pub out: PathBuf,
+    /// Replace an existing dataset.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// `wardsmith tokenizer`.
+#[derive(Debug, Args)]
+pub struct Tokenizer {
+    /// A prepared dataset; its training split is read.
+    #[arg(long, value_name = "DATASET")]
+    pub data: PathBuf,
+    /// Tokens in the vocabulary.
+    #[arg(long, value_name = "N")]
+    pub vocab: usize,
+    /// Where to write the tokenizer's files.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `wardsmith tune`.
+#[derive(Debug, Args)]
+pub struct Tune {
+    /// The recipe; its [model], [lora] and [train] tables are used.
+    #[arg(required_unless_present = "resume")]
+    pub recipe: Option<PathBuf>,
+    /// The dataset, instead of the recipe's train.dataset.
+    #[arg(long, value_name = "DATASET")]
+    pub data: Option<PathBuf>,
+    /// Change one value of the recipe, such as train.max_steps=100.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Where to write the run: metrics, checkpoints, model.
+    #[arg(long, value_name = "RUN", required_unless_present = "resume")]
+    pub out: Option<PathBuf>,
+    /// Go on with an interrupted run.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "out", "data", "set"])]
+    pub resume: Option<PathBuf>,
+}
+
+/// How a language model answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Method {
+    /// The classifier head if the model has one, else label scores.
+    Auto,
+    /// Exact probability of every label.
+    Score,
+    /// Free greedy text, from which the first CWE is taken; it may not parse.
+    Generate,
+}
+
+/// `wardsmith eval`.
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// The model folder.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The model it was tuned from, to be measured beside it.
+    #[arg(long, value_name = "DIR")]
+    pub base: Option<PathBuf>,
+    /// The dataset.
+    #[arg(long, value_name = "DATASET")]
+    pub data: PathBuf,
+    /// Where to write report.json and report.html.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The split to measure on.
+    #[arg(long, default_value = "test", value_parser = ["train", "validation", "test"])]
+    pub split: String,
+    /// At most this many examples, drawn by the seed.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_examples: Option<u32>,
+    /// How a language model answers.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub method: Method,
+    /// Leave the classical baselines out.
+    #[arg(long)]
+    pub no_baselines: bool,
+    /// The run folder, for the loss curve; found beside the model by default.
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<PathBuf>,
+    /// Seed of the draw and of the bootstrap.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// `wardsmith classify`.
+#[derive(Debug, Args)]
+pub struct Classify {
+    /// The model folder.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Descriptions; standard input, one a line, when none is given.
+    pub text: Vec<String>,
+    /// The dataset whose labels a language model chooses from; not needed for models that Wardsmith tuned.
+    #[arg(long, value_name = "DATASET")]
+    pub data: Option<PathBuf>,
+    /// Show this many labels.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    pub top: u16,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}

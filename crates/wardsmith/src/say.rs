@@ -1,0 +1,105 @@
+//! What the program says: results on standard output, everything else on standard error. The only place that prints.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Exit status after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// The run was stopped on request; not a failure of anything.
+#[derive(Debug)]
+pub struct Interrupted(pub String);
+
+impl Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// One line of progress or explanation.
+pub fn note(text: impl Display) {
+    // Nobody reads a closed standard error; that is no reason to stop.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// One line of result.
+pub fn result(text: impl Display) {
+    // As above: `wardsmith … | head` must not fail.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Shows why the program ends.
+pub fn error(error: &anyhow::Error) -> ExitCode {
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        note(interrupted);
+        return ExitCode::from(INTERRUPTED);
+    }
+    note(format_args!("error: {}", chain(error)));
+    ExitCode::FAILURE
+}
+
+/// The error and its causes; a cause that its error already tells is not told twice.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            let (message, hint) = text.split_once("\nhint:").map_or((text.as_str(), None), |(m, h)| (m, Some(h)));
+            text = match hint {
+                Some(hint) => format!("{message}: {cause}\nhint:{hint}"),
+                None => format!("{message}: {cause}"),
+            };
+        }
+    }
+    text
+}
+
+/// A bar that hides itself where there is no terminal.
+pub fn bar(total: u64, what: &str) -> ProgressBar {
+    let bar = ProgressBar::new(total);
+    let style = ProgressStyle::with_template("{msg:20} {bar:24} {percent:>3}%  {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(what.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// 242314 as `242,314`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_grouped_by_thousands() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_242_314), "1,242,314");
+    }
+
+    #[test]
+    fn a_cause_stands_before_the_hint_and_only_once() {
+        let cause = anyhow::anyhow!("no space left");
+        let error = cause.context("cannot write `x`\nhint: free some");
+        assert_eq!(chain(&error), "cannot write `x`: no space left\nhint: free some");
+        let twice = anyhow::anyhow!("b").context("a: b");
+        assert_eq!(chain(&twice), "a: b");
+    }
+}
