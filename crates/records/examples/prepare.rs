@@ -22,19 +22,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let told = std::sync::Mutex::new(String::new());
     let prepared = prepare(&options, &|progress| {
         let line = format!("{:6.2} s {progress:?}", start.elapsed().as_secs_f64());
-        told.lock()
-            .expect("no thread panics with it")
-            .push_str(&(line + "\n"));
+        told.lock().expect("no thread panics with it").push_str(&(line + "\n"));
     })?;
     let made = start.elapsed().as_secs_f64();
     let dataset = prepared.write(std::path::Path::new(&out), true)?;
     let log = told.into_inner()?;
     std::fs::write(
         dataset.path.join("times.log"),
-        format!(
-            "{log}{made:6.2} s made\n{:6.2} s written\n",
-            start.elapsed().as_secs_f64()
-        ),
+        format!("{log}{made:6.2} s made\n{:6.2} s written\n", start.elapsed().as_secs_f64()),
     )?;
     Ok(())
 }

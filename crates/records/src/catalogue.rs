@@ -74,8 +74,7 @@ impl Catalogue {
     /// Whether the entry may be a label: a weakness that is neither deprecated nor prohibited for mapping.
     #[must_use]
     pub fn may_label(&self, id: CweId) -> bool {
-        self.weakness(id)
-            .is_some_and(|one| !one.is_deprecated() && one.usage != Usage::Prohibited)
+        self.weakness(id).is_some_and(|one| !one.is_deprecated() && one.usage != Usage::Prohibited)
     }
 
     /// The tree of view 1000.
@@ -107,35 +106,20 @@ impl Catalogue {
     /// The tree of one view: its named roots, and every weakness that is a `ChildOf` another one in it.
     fn tree_of(&self, view: u32) -> Hierarchy {
         let mut parents: BTreeMap<CweId, BTreeSet<CweId>> = BTreeMap::new();
-        let roots = self
-            .views
-            .get(&CweId(view))
-            .map_or(&[][..], |view| &view.members);
-        for &root in roots
-            .iter()
-            .filter(|root| self.weaknesses.contains_key(root))
-        {
+        let roots = self.views.get(&CweId(view)).map_or(&[][..], |view| &view.members);
+        for &root in roots.iter().filter(|root| self.weaknesses.contains_key(root)) {
             parents.entry(root).or_default();
         }
         for weakness in self.weaknesses.values() {
             for relation in &weakness.relations {
                 let within = relation.nature == "ChildOf" && relation.view == Some(view);
                 if within && self.weaknesses.contains_key(&relation.target) {
-                    parents
-                        .entry(weakness.id)
-                        .or_default()
-                        .insert(relation.target);
+                    parents.entry(weakness.id).or_default().insert(relation.target);
                     parents.entry(relation.target).or_default();
                 }
             }
         }
-        Hierarchy {
-            view,
-            parents: parents
-                .into_iter()
-                .map(|(id, up)| (id, up.into_iter().collect()))
-                .collect(),
-        }
+        Hierarchy { view, parents: parents.into_iter().map(|(id, up)| (id, up.into_iter().collect())).collect() }
     }
 }
 
@@ -146,11 +130,8 @@ pub(crate) mod tests {
 
     /// A weakness with these parents in view 1000.
     pub(crate) fn weakness(id: u32, name: &str, parents: &[u32]) -> Weakness {
-        let child_of = |parent: &u32| Relation {
-            nature: "ChildOf".into(),
-            target: CweId(*parent),
-            view: Some(RESEARCH_VIEW),
-        };
+        let child_of =
+            |parent: &u32| Relation { nature: "ChildOf".into(), target: CweId(*parent), view: Some(RESEARCH_VIEW) };
         Weakness {
             id: CweId(id),
             name: name.into(),
@@ -198,24 +179,16 @@ pub(crate) mod tests {
             objective: String::new(),
             members: vec![CweId(664), CweId(707)],
         };
-        let weaknesses = entries
-            .into_iter()
-            .map(|one| Record::Weakness(Box::new(one)));
+        let weaknesses = entries.into_iter().map(|one| Record::Weakness(Box::new(one)));
         Catalogue::from_records(weaknesses.chain([Record::Category(category), Record::View(view)]))
     }
 
     #[test]
     fn only_live_and_allowed_weaknesses_may_be_labels() {
         let catalogue = small();
-        for (id, may) in [
-            (79, true),
-            (664, true),
-            (500, false),
-            (501, false),
-            (264, false),
-            (1000, false),
-            (4242, false),
-        ] {
+        for (id, may) in
+            [(79, true), (664, true), (500, false), (501, false), (264, false), (1000, false), (4242, false)]
+        {
             assert_eq!(catalogue.may_label(CweId(id)), may, "CWE-{id}");
         }
     }
@@ -223,32 +196,12 @@ pub(crate) mod tests {
     #[test]
     fn the_tree_of_a_view_has_only_that_views_edges() {
         let mut other = weakness(79, "cross-site scripting", &[74]);
-        other.relations.push(Relation {
-            nature: "ChildOf".into(),
-            target: CweId(707),
-            view: Some(SIMPLIFIED_VIEW),
-        });
-        other.relations.push(Relation {
-            nature: "PeerOf".into(),
-            target: CweId(89),
-            view: Some(RESEARCH_VIEW),
-        });
-        let entries = [
-            other,
-            weakness(74, "injection", &[707]),
-            weakness(707, "neutralization", &[]),
-        ];
-        let catalogue = Catalogue::from_records(
-            entries
-                .into_iter()
-                .map(|one| Record::Weakness(Box::new(one))),
-        );
+        other.relations.push(Relation { nature: "ChildOf".into(), target: CweId(707), view: Some(SIMPLIFIED_VIEW) });
+        other.relations.push(Relation { nature: "PeerOf".into(), target: CweId(89), view: Some(RESEARCH_VIEW) });
+        let entries = [other, weakness(74, "injection", &[707]), weakness(707, "neutralization", &[])];
+        let catalogue = Catalogue::from_records(entries.into_iter().map(|one| Record::Weakness(Box::new(one))));
         assert_eq!(catalogue.research().parents[&CweId(79)], [CweId(74)]);
         assert_eq!(catalogue.simplified().parents[&CweId(79)], [CweId(707)]);
-        assert_eq!(
-            catalogue.ancestors(CweId(79)),
-            [CweId(74), CweId(707)],
-            "each once"
-        );
+        assert_eq!(catalogue.ancestors(CweId(79)), [CweId(74), CweId(707)], "each once");
     }
 }

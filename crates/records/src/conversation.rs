@@ -40,32 +40,19 @@ impl Conversation {
     #[must_use]
     pub fn question(question: impl Into<String>, answer: impl Into<String>) -> Self {
         let message = |role, content| Message { role, content };
-        Self {
-            messages: vec![
-                message(Role::User, question.into()),
-                message(Role::Assistant, answer.into()),
-            ],
-        }
+        Self { messages: vec![message(Role::User, question.into()), message(Role::Assistant, answer.into())] }
     }
 
     /// One plain text.
     #[must_use]
     pub fn document(text: impl Into<String>) -> Self {
-        Self {
-            messages: vec![Message {
-                role: Role::Document,
-                content: text.into(),
-            }],
-        }
+        Self { messages: vec![Message { role: Role::Document, content: text.into() }] }
     }
 
     /// What the first message of `role` says, if there is one.
     #[must_use]
     pub fn text_of(&self, role: Role) -> Option<&str> {
-        self.messages
-            .iter()
-            .find(|message| message.role == role)
-            .map(|message| message.content.as_str())
+        self.messages.iter().find(|message| message.role == role).map(|message| message.content.as_str())
     }
 }
 
@@ -76,10 +63,7 @@ mod tests {
     #[test]
     fn a_conversation_is_written_as_a_list_of_messages() {
         let json = serde_json::to_string(&Conversation::question("why?", "because")).unwrap();
-        assert_eq!(
-            json,
-            r#"[{"role":"user","content":"why?"},{"role":"assistant","content":"because"}]"#
-        );
+        assert_eq!(json, r#"[{"role":"user","content":"why?"},{"role":"assistant","content":"because"}]"#);
         let back: Conversation = serde_json::from_str(&json).unwrap();
         assert_eq!(back.text_of(Role::Assistant), Some("because"));
         assert_eq!(back.text_of(Role::Document), None);

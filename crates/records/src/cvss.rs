@@ -122,9 +122,7 @@ const V4: &[(&str, &str)] = &[
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CvssError {
     /// A part that the specification does not know.
-    #[error(
-        "`{part}` is not a metric of CVSS {version:?}\nhint: a vector looks like `CVSS:3.1/AV:N/AC:L/…`"
-    )]
+    #[error("`{part}` is not a metric of CVSS {version:?}\nhint: a vector looks like `CVSS:3.1/AV:N/AC:L/…`")]
     UnknownPart {
         /// The part.
         part: String,
@@ -163,10 +161,7 @@ impl CvssVector {
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
         let parts = self.text[self.version.prefix().len()..].split('/');
-        parts
-            .filter_map(|part| part.split_once(':'))
-            .find(|(metric, _)| *metric == name)
-            .map(|(_, value)| value)
+        parts.filter_map(|part| part.split_once(':')).find(|(metric, _)| *metric == name).map(|(_, value)| value)
     }
 }
 
@@ -181,19 +176,14 @@ impl FromStr for CvssVector {
 
     fn from_str(text: &str) -> Result<Self, CvssError> {
         let text = text.trim();
-        let bare = text
-            .strip_prefix('(')
-            .and_then(|rest| rest.strip_suffix(')'));
+        let bare = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
         let text = bare.unwrap_or(text);
         let version = [CvssVersion::V3_1, CvssVersion::V3_0, CvssVersion::V4_0]
             .into_iter()
             .find(|version| text.starts_with(version.prefix()))
             .unwrap_or(CvssVersion::V2);
         check(&text[version.prefix().len()..], version)?;
-        Ok(Self {
-            text: text.into(),
-            version,
-        })
+        Ok(Self { text: text.into(), version })
     }
 }
 
@@ -203,15 +193,10 @@ fn check(parts: &str, version: CvssVersion) -> Result<(), CvssError> {
     let mut seen = 0u64;
     for part in parts.split('/') {
         let row = table.iter().position(|(name, values)| {
-            let value = part
-                .strip_prefix(name)
-                .and_then(|rest| rest.strip_prefix(':'));
+            let value = part.strip_prefix(name).and_then(|rest| rest.strip_prefix(':'));
             value.is_some_and(|value| values.split(' ').any(|allowed| allowed == value))
         });
-        let row = row.ok_or_else(|| CvssError::UnknownPart {
-            part: part.chars().take(40).collect(),
-            version,
-        })?;
+        let row = row.ok_or_else(|| CvssError::UnknownPart { part: part.chars().take(40).collect(), version })?;
         if seen & (1 << row) != 0 {
             return Err(CvssError::Repeated(table[row].0));
         }
@@ -232,18 +217,9 @@ mod tests {
     fn vectors_of_every_version_are_read() {
         for (text, version) in [
             ("AV:N/AC:L/Au:N/C:P/I:P/A:P", CvssVersion::V2),
-            (
-                "CVSS:3.0/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H",
-                CvssVersion::V3_0,
-            ),
-            (
-                "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H/E:P/RL:O",
-                CvssVersion::V3_1,
-            ),
-            (
-                "CVSS:4.0/AV:L/AC:L/AT:N/PR:H/UI:N/VC:L/VI:N/VA:N/SC:N/SI:N/SA:N/U:Amber",
-                CvssVersion::V4_0,
-            ),
+            ("CVSS:3.0/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", CvssVersion::V3_0),
+            ("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H/E:P/RL:O", CvssVersion::V3_1),
+            ("CVSS:4.0/AV:L/AC:L/AT:N/PR:H/UI:N/VC:L/VI:N/VA:N/SC:N/SI:N/SA:N/U:Amber", CvssVersion::V4_0),
         ] {
             let vector: CvssVector = text.parse().unwrap();
             assert_eq!((vector.version(), vector.as_str()), (version, text));

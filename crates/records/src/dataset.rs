@@ -113,26 +113,16 @@ impl Dataset {
     /// Where it is no dataset, of another format version, or its label files differ from its manifest.
     pub fn open(path: &Path) -> Result<Self> {
         let manifest: Manifest = read_json(&path.join(MANIFEST))?;
-        let bad = |detail: String| Error::BadDataset {
-            path: path.to_path_buf(),
-            detail,
-        };
+        let bad = |detail: String| Error::BadDataset { path: path.to_path_buf(), detail };
         if manifest.format != FORMAT {
             return Err(bad(format!("its format is `{}`", manifest.format)));
         }
         if manifest.format_version != FORMAT_VERSION {
             let found = manifest.format_version;
-            return Err(bad(format!(
-                "its format version is {found}, not {FORMAT_VERSION}"
-            )));
+            return Err(bad(format!("its format version is {found}, not {FORMAT_VERSION}")));
         }
         for name in [LABELS, HIERARCHY] {
-            verify(
-                path,
-                &manifest,
-                name,
-                &sha256_of_file(&path.join(name))?.sha256,
-            )?;
+            verify(path, &manifest, name, &sha256_of_file(&path.join(name))?.sha256)?;
         }
         Ok(Self {
             labels: read_json(&path.join(LABELS))?,
@@ -160,11 +150,7 @@ impl Dataset {
         let mut line = String::new();
         loop {
             line.clear();
-            if reader
-                .read_line(&mut line)
-                .map_err(Error::io("read", &path))?
-                == 0
-            {
+            if reader.read_line(&mut line).map_err(Error::io("read", &path))? == 0 {
                 break;
             }
             let example = serde_json::from_str(&line).map_err(|source| Error::BadDataset {
@@ -174,12 +160,7 @@ impl Dataset {
             examples.push(example);
         }
         let summary = reader.into_inner().finish();
-        verify(
-            &self.path,
-            &self.manifest,
-            &split.file_name(),
-            &summary.sha256,
-        )?;
+        verify(&self.path, &self.manifest, &split.file_name(), &summary.sha256)?;
         Ok(examples)
     }
 }
@@ -192,16 +173,12 @@ fn verify(path: &Path, manifest: &Manifest, name: &str, sha256: &str) -> Result<
     }
     Err(Error::BadDataset {
         path: path.join(name),
-        detail: "its SHA-256 is not the one in manifest.json, so it was changed after it was made"
-            .into(),
+        detail: "its SHA-256 is not the one in manifest.json, so it was changed after it was made".into(),
     })
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let bad = |detail: String| Error::BadDataset {
-        path: path.to_path_buf(),
-        detail,
-    };
+    let bad = |detail: String| Error::BadDataset { path: path.to_path_buf(), detail };
     let file = File::open(path).map_err(Error::io("read", path))?;
     let bytes = file.metadata().map_err(Error::io("read", path))?.len();
     if bytes > MAX_JSON_BYTES {
@@ -236,18 +213,11 @@ impl DatasetWriter {
             fs::remove_dir_all(&partial).map_err(Error::io("clear", &partial))?;
         }
         fs::create_dir_all(&partial).map_err(Error::io("create", &partial))?;
-        let mut writer = Self {
-            target: target.to_path_buf(),
-            partial,
-            splits: BTreeMap::new(),
-        };
+        let mut writer = Self { target: target.to_path_buf(), partial, splits: BTreeMap::new() };
         for split in Split::ALL {
             let path = writer.partial.join(split.file_name());
             let file = File::create(&path).map_err(Error::io("create", &path))?;
-            writer.splits.insert(
-                split,
-                BufWriter::with_capacity(1 << 18, Digesting::new(file)),
-            );
+            writer.splits.insert(split, BufWriter::with_capacity(1 << 18, Digesting::new(file)));
         }
         Ok(writer)
     }
@@ -258,10 +228,7 @@ impl DatasetWriter {
     /// Where the disk refuses.
     pub fn write(&mut self, split: Split, example: &Example) -> Result<()> {
         let path = self.partial.join(split.file_name());
-        let out = self
-            .splits
-            .get_mut(&split)
-            .expect("create opened every split");
+        let out = self.splits.get_mut(&split).expect("create opened every split");
         serde_json::to_writer(&mut *out, example)
             .map_err(std::io::Error::from)
             .and_then(|()| out.write_all(b"\n"))
@@ -272,39 +239,18 @@ impl DatasetWriter {
     ///
     /// # Errors
     /// Where the disk refuses.
-    pub fn finish(
-        mut self,
-        mut manifest: Manifest,
-        labels: &[LabelInfo],
-        hierarchy: &Hierarchy,
-    ) -> Result<Dataset> {
+    pub fn finish(mut self, mut manifest: Manifest, labels: &[LabelInfo], hierarchy: &Hierarchy) -> Result<Dataset> {
         for (split, out) in std::mem::take(&mut self.splits) {
             let path = self.partial.join(split.file_name());
-            let digesting = out
-                .into_inner()
-                .map_err(|error| Error::io("write", &path)(error.into_error()))?;
-            digesting
-                .get_ref()
-                .sync_all()
-                .map_err(Error::io("write", &path))?;
+            let digesting = out.into_inner().map_err(|error| Error::io("write", &path)(error.into_error()))?;
+            digesting.get_ref().sync_all().map_err(Error::io("write", &path))?;
             manifest.files.insert(split.file_name(), digesting.finish());
         }
-        manifest.files.insert(
-            LABELS.into(),
-            write_json(&self.partial.join(LABELS), &labels)?,
-        );
-        manifest.files.insert(
-            HIERARCHY.into(),
-            write_json(&self.partial.join(HIERARCHY), hierarchy)?,
-        );
+        manifest.files.insert(LABELS.into(), write_json(&self.partial.join(LABELS), &labels)?);
+        manifest.files.insert(HIERARCHY.into(), write_json(&self.partial.join(HIERARCHY), hierarchy)?);
         write_json(&self.partial.join(MANIFEST), &manifest)?;
         self.put_in_place()?;
-        Ok(Dataset {
-            path: self.target.clone(),
-            manifest,
-            labels: labels.to_vec(),
-            hierarchy: hierarchy.clone(),
-        })
+        Ok(Dataset { path: self.target.clone(), manifest, labels: labels.to_vec(), hierarchy: hierarchy.clone() })
     }
 
     /// Renames the finished folder to the target; an older dataset there steps aside first and is removed last.
@@ -331,21 +277,12 @@ impl Drop for DatasetWriter {
 
 /// Refuses a target that must not be replaced.
 pub fn check_target(target: &Path, overwrite: bool) -> Result<()> {
-    let exists = |what, hint| {
-        Err(Error::OutputExists {
-            path: target.to_path_buf(),
-            what,
-            hint,
-        })
-    };
+    let exists = |what, hint| Err(Error::OutputExists { path: target.to_path_buf(), what, hint });
     if !target.exists() {
         return Ok(());
     }
     if Dataset::open(target).is_err() && !is_older_dataset(target) {
-        return exists(
-            " and is not a Wardsmith dataset",
-            "name a folder that does not exist yet",
-        );
+        return exists(" and is not a Wardsmith dataset", "name a folder that does not exist yet");
     }
     if !overwrite {
         return exists("", "name another folder, or allow it to be overwritten");
@@ -366,12 +303,124 @@ fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<FileSumma
         .map_err(std::io::Error::from)
         .and_then(|()| out.write_all(b"\n"))
         .map_err(Error::io("write", path))?;
-    let digesting = out
-        .into_inner()
-        .map_err(|error| Error::io("write", path)(error.into_error()))?;
-    digesting
-        .get_ref()
-        .sync_all()
-        .map_err(Error::io("write", path))?;
+    let digesting = out.into_inner().map_err(|error| Error::io("write", path)(error.into_error()))?;
+    digesting.get_ref().sync_all().map_err(Error::io("write", path))?;
     Ok(digesting.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Report;
+    use crate::record::CweId;
+
+    fn example(id: &str) -> Example {
+        Example {
+            id: id.into(),
+            task: "cwe_classify".into(),
+            published: "2024-01-02".into(),
+            group: 7,
+            conversation: Conversation::question("what?\n\u{2028}", "CWE-79"),
+            gold: Some("CWE-79".into()),
+        }
+    }
+
+    fn write(target: &Path, overwrite: bool, id: &str) -> Result<Dataset> {
+        let mut writer = DatasetWriter::create(target, overwrite)?;
+        writer.write(Split::Train, &example(id))?;
+        writer.write(Split::Test, &example("CVE-2024-0002"))?;
+        let label = LabelInfo {
+            name: "CWE-79".into(),
+            title: "Cross-site Scripting".into(),
+            train_count: 1,
+            ancestors: vec!["CWE-74".into()],
+        };
+        let hierarchy = Hierarchy { view: 1000, parents: [(CweId(79), vec![CweId(74)])].into() };
+        let manifest = Manifest::new(vec!["cwe_classify".into()], serde_json::Value::Null, Report::default());
+        writer.finish(manifest, &[label], &hierarchy)
+    }
+
+    fn names_in(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_dataset_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("deep/set");
+        let written = write(&target, false, "CVE-2024-0001").unwrap();
+        let opened = Dataset::open(&target).unwrap();
+        assert_eq!(opened.manifest, written.manifest);
+        assert_eq!((opened.labels(), &opened.hierarchy), (written.labels(), &written.hierarchy));
+        assert_eq!(opened.examples(Split::Train).unwrap(), [example("CVE-2024-0001")]);
+        assert!(opened.examples(Split::Validation).unwrap().is_empty());
+        assert_eq!(
+            names_in(&target),
+            ["hierarchy.json", "labels.json", "manifest.json", "test.jsonl", "train.jsonl", "validation.jsonl"]
+        );
+        assert_eq!(names_in(target.parent().unwrap()), ["set"], "nothing is left beside it");
+    }
+
+    #[test]
+    fn an_existing_output_is_kept_unless_it_is_a_dataset_that_may_be_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("set");
+        write(&target, false, "CVE-2024-0001").unwrap();
+        let message = write(&target, false, "CVE-2024-0009").unwrap_err().to_string();
+        assert!(message.contains("exists already\nhint:"), "{message}");
+        write(&target, true, "CVE-2024-0009").unwrap();
+        let dataset = Dataset::open(&target).unwrap();
+        assert_eq!(dataset.examples(Split::Train).unwrap()[0].id, "CVE-2024-0009");
+        let other = folder.path().join("precious");
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("thesis.txt"), "years of work").unwrap();
+        let message = write(&other, true, "CVE-2024-0001").unwrap_err().to_string();
+        assert!(message.contains("is not a Wardsmith dataset"), "{message}");
+        assert_eq!(names_in(folder.path()), ["precious", "set"]);
+    }
+
+    #[test]
+    fn a_writer_that_is_dropped_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = DatasetWriter::create(&folder.path().join("set"), false).unwrap();
+        writer.write(Split::Train, &example("CVE-2024-0001")).unwrap();
+        drop(writer);
+        assert!(names_in(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn a_dataset_that_was_changed_or_is_none_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("set");
+        write(&target, false, "CVE-2024-0001").unwrap();
+        let train = target.join("train.jsonl");
+        let text = fs::read_to_string(&train).unwrap();
+        fs::write(&train, text.replace("CWE-79", "CWE-80")).unwrap();
+        let dataset = Dataset::open(&target).unwrap();
+        let message = dataset.examples(Split::Train).unwrap_err().to_string();
+        assert!(message.contains("train.jsonl") && message.contains("was changed"), "{message}");
+        fs::write(&train, "{\"id\":1}\n").unwrap();
+        assert!(dataset.examples(Split::Train).unwrap_err().to_string().contains("line 1 is no example"));
+        fs::write(target.join("labels.json"), "[]").unwrap();
+        assert!(matches!(Dataset::open(&target), Err(Error::BadDataset { .. })));
+        fs::write(target.join("manifest.json"), "{}").unwrap();
+        assert!(matches!(Dataset::open(&target), Err(Error::BadDataset { .. })));
+        assert!(matches!(Dataset::open(folder.path()), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn another_format_version_is_refused_by_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("set");
+        write(&target, false, "CVE-2024-0001").unwrap();
+        let path = target.join("manifest.json");
+        let text = fs::read_to_string(&path).unwrap().replace("\"format_version\": 1", "\"format_version\": 99");
+        fs::write(&path, text).unwrap();
+        let message = Dataset::open(&target).unwrap_err().to_string();
+        assert!(message.contains("its format version is 99, not 1"), "{message}");
+        write(&target, true, "CVE-2024-0001").expect("an older dataset may be overwritten");
+    }
 }

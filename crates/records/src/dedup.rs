@@ -38,21 +38,14 @@ pub struct Grouping {
 /// Where there are more than `u32::MAX` texts.
 #[must_use]
 pub fn near_duplicates(texts: &[&str], threshold: f64) -> Grouping {
-    assert!(
-        u32::try_from(texts.len()).is_ok(),
-        "a group is named by a 32-bit place"
-    );
+    assert!(u32::try_from(texts.len()).is_ok(), "a group is named by a 32-bit place");
     let sets: Vec<Box<[u32]>> = texts.par_iter().map(|text| shingles(text)).collect();
     let bands = Bands::for_threshold(threshold);
     let keys: Vec<Box<[u32]>> = sets.par_iter().map(|set| bands.keys(set)).collect();
     let mut joined = Joined::new(texts.len());
     let mut counts = GroupCounts::default();
     for band in 0..bands.count {
-        let mut order: Vec<(u32, u32)> = keys
-            .iter()
-            .zip(0u32..)
-            .map(|(keys, at)| (keys[band], at))
-            .collect();
+        let mut order: Vec<(u32, u32)> = keys.iter().zip(0u32..).map(|(keys, at)| (keys[band], at)).collect();
         order.par_sort_unstable();
         let mut pairs = Vec::new();
         for bucket in order.chunk_by(|left, right| left.0 == right.0) {
@@ -63,9 +56,7 @@ pub fn near_duplicates(texts: &[&str], threshold: f64) -> Grouping {
         }
         verify(&mut pairs, &sets, threshold, &mut joined, &mut counts);
     }
-    let groups: Vec<u32> = (0..texts.len())
-        .map(|at| joined.first_of(at as u32))
-        .collect();
+    let groups: Vec<u32> = (0..texts.len()).map(|at| joined.first_of(at as u32)).collect();
     count_groups(&groups, &mut counts);
     Grouping { groups, counts }
 }
@@ -75,11 +66,7 @@ fn propose(bucket: &[(u32, u32)], joined: &mut Joined, pairs: &mut Vec<(u32, u32
     for (at, &(_, left)) in bucket.iter().enumerate() {
         let group = joined.first_of(left);
         let later = bucket[at + 1..].iter().map(|&(_, right)| right);
-        pairs.extend(
-            later
-                .filter(|&right| joined.first_of(right) != group)
-                .map(|right| (left, right)),
-        );
+        pairs.extend(later.filter(|&right| joined.first_of(right) != group).map(|right| (left, right)));
     }
 }
 
@@ -91,9 +78,8 @@ fn verify(
     joined: &mut Joined,
     counts: &mut GroupCounts,
 ) {
-    let alike = |&(left, right): &(u32, u32)| {
-        jaccard_is_at_least(&sets[left as usize], &sets[right as usize], threshold)
-    };
+    let alike =
+        |&(left, right): &(u32, u32)| jaccard_is_at_least(&sets[left as usize], &sets[right as usize], threshold);
     let confirmed: Vec<bool> = pairs.par_iter().map(alike).collect();
     counts.candidate_pairs += pairs.len() as u64;
     for (&(left, right), confirmed) in pairs.iter().zip(confirmed) {
@@ -142,10 +128,7 @@ pub fn normalised(text: &str) -> Vec<String> {
 
 /// The sorted hashes of the shingles of `text`, each once; never empty.
 fn shingles(text: &str) -> Box<[u32]> {
-    let words: Vec<u64> = normalised(text)
-        .iter()
-        .map(|word| hash_bytes(word.as_bytes()))
-        .collect();
+    let words: Vec<u64> = normalised(text).iter().map(|word| hash_bytes(word.as_bytes())).collect();
     let mut set: Vec<u32> = if words.len() < SHINGLE_WORDS {
         vec![hash_shingle(&words)]
     } else {
@@ -158,15 +141,11 @@ fn shingles(text: &str) -> Box<[u32]> {
 
 /// FNV-1a.
 fn hash_bytes(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn hash_shingle(words: &[u64]) -> u32 {
-    let combined = words
-        .iter()
-        .fold(0u64, |hash, word| mix(hash.rotate_left(23) ^ word));
+    let combined = words.iter().fold(0u64, |hash, word| mix(hash.rotate_left(23) ^ word));
     (combined >> 32) as u32
 }
 
@@ -203,17 +182,9 @@ impl Bands {
     /// The longest bands (fewest false candidates) that still propose a pair at the threshold as surely as
     /// [`RECALL_AT_THRESHOLD`] says: with `b` bands of `r` rows that is `1 − (1 − t^r)^b`.
     fn for_threshold(threshold: f64) -> Self {
-        let bands = |rows: usize| Self {
-            count: SIGNATURE / rows,
-            rows,
-        };
-        let recall =
-            |one: &Self| 1.0 - (1.0 - threshold.powi(one.rows as i32)).powi(one.count as i32);
-        (1..=16)
-            .rev()
-            .map(bands)
-            .find(|one| recall(one) >= RECALL_AT_THRESHOLD)
-            .unwrap_or(bands(1))
+        let bands = |rows: usize| Self { count: SIGNATURE / rows, rows };
+        let recall = |one: &Self| 1.0 - (1.0 - threshold.powi(one.rows as i32)).powi(one.count as i32);
+        (1..=16).rev().map(bands).find(|one| recall(one) >= RECALL_AT_THRESHOLD).unwrap_or(bands(1))
     }
 
     /// One key a band.
@@ -225,16 +196,9 @@ impl Bands {
             }
         }
         let key = |rows: &[u32]| {
-            (rows.iter().fold(
-                0u64,
-                |hash, row| mix(hash.rotate_left(17) ^ u64::from(*row)),
-            ) >> 32) as u32
+            (rows.iter().fold(0u64, |hash, row| mix(hash.rotate_left(17) ^ u64::from(*row))) >> 32) as u32
         };
-        signature
-            .chunks_exact(self.rows)
-            .take(self.count)
-            .map(key)
-            .collect()
+        signature.chunks_exact(self.rows).take(self.count).map(key).collect()
     }
 }
 
@@ -284,43 +248,26 @@ mod tests {
     fn versions_and_numbers_do_not_tell_texts_apart() {
         let newer = PLUGIN.replace("1.2.3", "4.0-rc1");
         assert_eq!(normalised(&newer), normalised(PLUGIN));
-        assert_eq!(
-            normalised("CVE-2024-0001, 3 of 4 (v1.2/3)"),
-            ["0", "of", "0"]
-        );
+        assert_eq!(normalised("CVE-2024-0001, 3 of 4 (v1.2/3)"), ["0", "of", "0"]);
         assert_eq!(normalised("Cross-Site a_b"), ["cross", "site", "a", "b"]);
     }
 
     #[test]
     fn near_duplicates_share_a_group_named_by_its_first_text() {
-        let other = "A heap overflow in the saucer parser of Acme Kettle lets a guest crash the host with one long spoon";
-        let texts = [
-            other,
-            PLUGIN,
-            &PLUGIN.replace("1.2.3", "9.9"),
-            "",
-            &PLUGIN.replace("all versions", "versions"),
-            "",
-        ];
+        let other =
+            "A heap overflow in the saucer parser of Acme Kettle lets a guest crash the host with one long spoon";
+        let texts =
+            [other, PLUGIN, &PLUGIN.replace("1.2.3", "9.9"), "", &PLUGIN.replace("all versions", "versions"), ""];
         let found = near_duplicates(&texts, 0.8);
         assert_eq!(found.groups, [0, 1, 1, 3, 1, 3]);
         let counts = &found.counts;
-        assert_eq!(
-            (
-                counts.groups,
-                counts.groups_of_several,
-                counts.members_of_several,
-                counts.largest
-            ),
-            (3, 2, 5, 3)
-        );
+        assert_eq!((counts.groups, counts.groups_of_several, counts.members_of_several, counts.largest), (3, 2, 5, 3));
     }
 
     #[test]
     fn groups_are_transitive() {
-        let words: Vec<String> = (0..60u8)
-            .map(|n| format!("w{}", char::from(b'a' + n % 26)).repeat(1 + usize::from(n / 26)))
-            .collect();
+        let words: Vec<String> =
+            (0..60u8).map(|n| format!("w{}", char::from(b'a' + n % 26)).repeat(1 + usize::from(n / 26))).collect();
         let text = |from: usize| words[from..from + 50].join(" ");
         let texts = [text(0), text(4), text(8)];
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -334,10 +281,7 @@ mod tests {
         for threshold in [0.5, 0.7, 0.8, 0.9, 1.0] {
             let bands = Bands::for_threshold(threshold);
             let recall = 1.0 - (1.0 - threshold.powi(bands.rows as i32)).powi(bands.count as i32);
-            assert!(
-                recall >= RECALL_AT_THRESHOLD && bands.count * bands.rows <= SIGNATURE,
-                "{bands:?}"
-            );
+            assert!(recall >= RECALL_AT_THRESHOLD && bands.count * bands.rows <= SIGNATURE, "{bands:?}");
         }
         assert_eq!(Bands::for_threshold(0.8), Bands { count: 21, rows: 6 });
     }
@@ -352,8 +296,7 @@ mod tests {
         let base = proptest::collection::vec(0u8..40, 20..40);
         let edits = proptest::collection::vec((0usize..3, 0usize..40, 0u8..40), 0..30);
         (proptest::collection::vec(base, 3), edits).prop_map(|(bases, edits)| {
-            let word =
-                |n: &u8| format!("x{}", char::from(b'a' + n % 26)).repeat(1 + usize::from(n / 26));
+            let word = |n: &u8| format!("x{}", char::from(b'a' + n % 26)).repeat(1 + usize::from(n / 26));
             let text = |base: &[u8]| base.iter().map(word).collect::<Vec<_>>().join(" ");
             let edited = edits.iter().map(|&(base, at, to)| {
                 let mut words = bases[base].clone();

@@ -50,11 +50,7 @@ pub(crate) struct Digesting<T> {
 impl<T> Digesting<T> {
     /// Nothing has passed yet.
     pub(crate) fn new(inner: T) -> Self {
-        Self {
-            inner,
-            digest: Sha256::new(),
-            bytes: 0,
-        }
+        Self { inner, digest: Sha256::new(), bytes: 0 }
     }
 
     /// What it reads from or writes to.
@@ -64,10 +60,7 @@ impl<T> Digesting<T> {
 
     /// Digest and number of the bytes that passed.
     pub(crate) fn finish(self) -> FileSummary {
-        FileSummary {
-            sha256: hex(&self.digest.finalize()),
-            bytes: self.bytes,
-        }
+        FileSummary { sha256: hex(&self.digest.finalize()), bytes: self.bytes }
     }
 
     fn passed(&mut self, bytes: &[u8]) {
@@ -107,10 +100,7 @@ mod tests {
         digesting.write_all(b"c").unwrap();
         let summary = digesting.finish();
         // The one-block example of FIPS 180-2.
-        assert_eq!(
-            summary.sha256,
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(summary.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(summary.sha256, sha256_of_bytes(b"abc"));
         assert_eq!(summary.bytes, 3);
     }

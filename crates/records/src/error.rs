@@ -17,9 +17,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Compressed input that ends too early or is damaged.
-    #[error(
-        "`{place}` is damaged: {detail}\nhint: the download is incomplete or broken; fetch it again"
-    )]
+    #[error("`{place}` is damaged: {detail}\nhint: the download is incomplete or broken; fetch it again")]
     Damaged {
         /// The file, and the member in it.
         place: String,
@@ -37,9 +35,7 @@ pub enum Error {
         detail: String,
     },
     /// A compression or archive that is not read.
-    #[error(
-        "`{place}` is {looks_like}, which is not read\nhint: unpack it first, or use .gz or .zip"
-    )]
+    #[error("`{place}` is {looks_like}, which is not read\nhint: unpack it first, or use .gz or .zip")]
     UnsupportedContainer {
         /// The file.
         place: String,
@@ -59,9 +55,7 @@ pub enum Error {
         hint: String,
     },
     /// A file that begins right and is then broken beyond one record.
-    #[error(
-        "`{place}` cannot be read as {wanted}: {detail}\nhint: the file is broken; fetch it again"
-    )]
+    #[error("`{place}` cannot be read as {wanted}: {detail}\nhint: the file is broken; fetch it again")]
     Broken {
         /// The file, and the member in it.
         place: String,
@@ -124,9 +118,7 @@ pub enum Error {
         hint: &'static str,
     },
     /// A folder that is not a dataset, or one that was changed or is of another version.
-    #[error(
-        "`{path}` is not a dataset that can be read: {detail}\nhint: make it with `wardsmith prepare`"
-    )]
+    #[error("`{path}` is not a dataset that can be read: {detail}\nhint: make it with `wardsmith prepare`")]
     BadDataset {
         /// The folder or file.
         path: PathBuf,
@@ -152,11 +144,7 @@ impl Error {
     /// Wraps an error of the operating system: `.map_err(Error::io("read", path))`.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 }
 
@@ -166,9 +154,7 @@ fn io_hint(error: &std::io::Error) -> &'static str {
     match error.kind() {
         Kind::NotFound => "check the path",
         Kind::PermissionDenied => "check the permissions",
-        Kind::StorageFull | Kind::QuotaExceeded => {
-            "the disk is full; free some space or write elsewhere"
-        }
+        Kind::StorageFull | Kind::QuotaExceeded => "the disk is full; free some space or write elsewhere",
         Kind::ReadOnlyFilesystem => "the disk is read-only; write elsewhere",
         _ => "check the path and the disk",
     }
@@ -187,10 +173,7 @@ mod tests {
     fn a_full_disk_is_told_as_such() {
         let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
         let message = Error::io("write", Path::new("out/train.jsonl"))(source).to_string();
-        assert!(
-            message.starts_with("cannot write `out/train.jsonl`: "),
-            "{message}"
-        );
+        assert!(message.starts_with("cannot write `out/train.jsonl`: "), "{message}");
         assert!(message.contains("hint: the disk is full"), "{message}");
     }
 
@@ -205,9 +188,7 @@ mod tests {
         };
         let message = error.to_string();
         assert!(
-            message.contains(
-                "3 of 100 records of source `nvd` were rejected (3.00 %), more than 1.00 %"
-            ),
+            message.contains("3 of 100 records of source `nvd` were rejected (3.00 %), more than 1.00 %"),
             "{message}"
         );
     }

@@ -66,10 +66,7 @@ pub struct Bootstrap {
 
 impl Default for Bootstrap {
     fn default() -> Self {
-        Self {
-            resamples: 1000,
-            seed: 0,
-        }
+        Self { resamples: 1000, seed: 0 }
     }
 }
 
@@ -137,10 +134,7 @@ impl SystemResult {
     /// The estimate of the metric called `name`, if it is defined for this system.
     #[must_use]
     pub fn estimate(&self, name: &str) -> Option<&Estimate> {
-        self.metrics
-            .iter()
-            .find(|metric| metric.name == name)
-            .map(|metric| &metric.estimate)
+        self.metrics.iter().find(|metric| metric.name == name).map(|metric| &metric.estimate)
     }
 }
 
@@ -178,20 +172,13 @@ impl Comparison {
     /// The difference in the metric called `name`, if both systems define it.
     #[must_use]
     pub fn difference(&self, name: &str) -> Option<&Difference> {
-        self.differences
-            .iter()
-            .find(|difference| difference.name == name)
+        self.differences.iter().find(|difference| difference.name == name)
     }
 }
 
 /// Measures one system: every metric, every class, and the confusion among the `confusion_labels` most frequent labels.
 #[must_use]
-pub fn evaluate(
-    name: &str,
-    answers: &[Answer],
-    bootstrap: Bootstrap,
-    confusion_labels: usize,
-) -> SystemResult {
+pub fn evaluate(name: &str, answers: &[Answer], bootstrap: Bootstrap, confusion_labels: usize) -> SystemResult {
     SystemResult {
         name: name.to_owned(),
         answers: answers.len(),
@@ -212,23 +199,17 @@ pub fn compare(
     bootstrap: Bootstrap,
 ) -> Result<Comparison, CompareError> {
     let places = pair(candidate, reference)?;
-    let pairs: Vec<TallyPair> = metric::ALL
-        .iter()
-        .filter_map(|&metric| TallyPair::new(metric, candidate.1, reference.1))
-        .collect();
+    let pairs: Vec<TallyPair> =
+        metric::ALL.iter().filter_map(|&metric| TallyPair::new(metric, candidate.1, reference.1)).collect();
     let drawn = resample(candidate.1.len(), bootstrap, |counts| {
         let mut there = vec![0; counts.len()];
         for (&place, &count) in places.iter().zip(counts) {
             there[place] = count;
         }
-        pairs
-            .iter()
-            .map(|pair| pair.value(counts, &there))
-            .collect()
+        pairs.iter().map(|pair| pair.value(counts, &there)).collect()
     });
     let whole = vec![1; candidate.1.len()];
-    let difference =
-        |(index, pair): (usize, &TallyPair)| pair.difference(&whole, column(&drawn, index));
+    let difference = |(index, pair): (usize, &TallyPair)| pair.difference(&whole, column(&drawn, index));
     Ok(Comparison {
         candidate: candidate.0.to_owned(),
         reference: reference.0.to_owned(),
@@ -246,17 +227,9 @@ struct TallyPair {
 
 impl TallyPair {
     /// `None` where the metric speaks about more answers of one system than of the other.
-    fn new(
-        metric: &'static dyn Metric,
-        candidate: &[Answer],
-        reference: &[Answer],
-    ) -> Option<Self> {
+    fn new(metric: &'static dyn Metric, candidate: &[Answer], reference: &[Answer]) -> Option<Self> {
         let (candidate, reference) = (metric.prepare(candidate), metric.prepare(reference));
-        (candidate.denominator() == reference.denominator()).then_some(Self {
-            metric,
-            candidate,
-            reference,
-        })
+        (candidate.denominator() == reference.denominator()).then_some(Self { metric, candidate, reference })
     }
 
     fn value(&self, candidate_counts: &[u32], reference_counts: &[u32]) -> Option<f64> {
@@ -265,34 +238,20 @@ impl TallyPair {
 
     /// The difference on the `whole`, with what the resamples said of it.
     fn difference(&self, whole: &[u32], resampled: Vec<f64>) -> Option<Difference> {
-        let sign = if self.metric.higher_is_better() {
-            1.0
-        } else {
-            -1.0
-        };
-        let not_better = resampled
-            .iter()
-            .filter(|&&value| sign * value <= 0.0)
-            .count();
+        let sign = if self.metric.higher_is_better() { 1.0 } else { -1.0 };
+        let not_better = resampled.iter().filter(|&&value| sign * value <= 0.0).count();
         Some(Difference {
             name: self.metric.name().to_owned(),
             unit: self.metric.unit().to_owned(),
             higher_is_better: self.metric.higher_is_better(),
             share_not_better: not_better as f64 / resampled.len().max(1) as f64,
-            estimate: estimate(
-                self.value(whole, whole)?,
-                resampled,
-                self.candidate.denominator(),
-            ),
+            estimate: estimate(self.value(whole, whole)?, resampled, self.candidate.denominator()),
         })
     }
 }
 
 /// For each of the candidate's answers, the place of the reference's answer to the same example.
-fn pair(
-    candidate: (&str, &[Answer]),
-    reference: (&str, &[Answer]),
-) -> Result<Vec<usize>, CompareError> {
+fn pair(candidate: (&str, &[Answer]), reference: (&str, &[Answer])) -> Result<Vec<usize>, CompareError> {
     let here = places(candidate)?;
     let there = places(reference)?;
     let unpaired = |id: &str, by: &str, not_by: &str| CompareError::Unpaired {
@@ -300,54 +259,34 @@ fn pair(
         by: by.to_owned(),
         not_by: not_by.to_owned(),
     };
-    if let Some(answer) = reference
-        .1
-        .iter()
-        .find(|answer| !here.contains_key(answer.id.as_str()))
-    {
+    if let Some(answer) = reference.1.iter().find(|answer| !here.contains_key(answer.id.as_str())) {
         return Err(unpaired(&answer.id, reference.0, candidate.0));
     }
     let place = |answer: &Answer| {
-        let place = *there
-            .get(answer.id.as_str())
-            .ok_or_else(|| unpaired(&answer.id, candidate.0, reference.0))?;
+        let place = *there.get(answer.id.as_str()).ok_or_else(|| unpaired(&answer.id, candidate.0, reference.0))?;
         let other = &reference.1[place];
         if other.gold == answer.gold {
             return Ok(place);
         }
-        Err(CompareError::DifferentGold {
-            id: answer.id.clone(),
-            left: answer.gold.clone(),
-            right: other.gold.clone(),
-        })
+        Err(CompareError::DifferentGold { id: answer.id.clone(), left: answer.gold.clone(), right: other.gold.clone() })
     };
     candidate.1.iter().map(place).collect()
 }
 
 /// Where each example's answer stands.
-fn places<'a>(
-    (name, answers): (&str, &'a [Answer]),
-) -> Result<HashMap<&'a str, usize>, CompareError> {
+fn places<'a>((name, answers): (&str, &'a [Answer])) -> Result<HashMap<&'a str, usize>, CompareError> {
     let mut places = HashMap::with_capacity(answers.len());
     for (place, answer) in answers.iter().enumerate() {
         if places.insert(answer.id.as_str(), place).is_some() {
-            return Err(CompareError::Repeated {
-                id: answer.id.clone(),
-                by: name.to_owned(),
-            });
+            return Err(CompareError::Repeated { id: answer.id.clone(), by: name.to_owned() });
         }
     }
     Ok(places)
 }
 
 fn metric_results(answers: &[Answer], bootstrap: Bootstrap) -> Vec<MetricResult> {
-    let tallies: Vec<_> = metric::ALL
-        .iter()
-        .map(|metric| metric.prepare(answers))
-        .collect();
-    let drawn = resample(answers.len(), bootstrap, |counts| {
-        tallies.iter().map(|tally| tally.value(counts)).collect()
-    });
+    let tallies: Vec<_> = metric::ALL.iter().map(|metric| metric.prepare(answers)).collect();
+    let drawn = resample(answers.len(), bootstrap, |counts| tallies.iter().map(|tally| tally.value(counts)).collect());
     let whole = vec![1; answers.len()];
     let result = |index: usize| {
         let tally = &tallies[index];
@@ -356,11 +295,7 @@ fn metric_results(answers: &[Answer], bootstrap: Bootstrap) -> Vec<MetricResult>
             name: metric.name().to_owned(),
             unit: metric.unit().to_owned(),
             higher_is_better: metric.higher_is_better(),
-            estimate: estimate(
-                tally.value(&whole)?,
-                column(&drawn, index),
-                tally.denominator(),
-            ),
+            estimate: estimate(tally.value(&whole)?, column(&drawn, index), tally.denominator()),
         })
     };
     (0..tallies.len()).filter_map(result).collect()
@@ -376,10 +311,7 @@ fn resample(
         draw(counts, bootstrap.seed, number as u64);
         measure(counts)
     };
-    (0..bootstrap.resamples)
-        .into_par_iter()
-        .map_init(|| vec![0; answers], one)
-        .collect()
+    (0..bootstrap.resamples).into_par_iter().map_init(|| vec![0; answers], one).collect()
 }
 
 /// Draws as many answers as there are, with replacement: how often each was drawn.
@@ -405,21 +337,13 @@ fn column(drawn: &[Vec<Option<f64>>], index: usize) -> Vec<f64> {
 fn estimate(value: f64, mut resampled: Vec<f64>, denominator: usize) -> Estimate {
     resampled.sort_by(f64::total_cmp);
     let bound = |share| percentile(&resampled, share).unwrap_or(value);
-    Estimate {
-        value,
-        low: bound(BOUNDS.0),
-        high: bound(BOUNDS.1),
-        denominator,
-    }
+    Estimate { value, low: bound(BOUNDS.0), high: bound(BOUNDS.1), denominator }
 }
 
 /// The value below which `share` of the sorted values lie, linear between neighbours; `None` of nothing.
 fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
     let place = share * sorted.len().checked_sub(1)? as f64;
-    let (floor, above) = (
-        sorted[place.floor() as usize],
-        sorted[place.ceil() as usize],
-    );
+    let (floor, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
     Some(floor + (above - floor) * place.fract())
 }
 
@@ -436,12 +360,7 @@ fn class_results(answers: &[Answer]) -> Vec<ClassResult> {
         f1: count.f1(),
     };
     let mut classes: Vec<_> = labels.names.into_iter().zip(counts).map(class).collect();
-    classes.sort_by(|left, right| {
-        right
-            .gold
-            .cmp(&left.gold)
-            .then_with(|| left.label.cmp(&right.label))
-    });
+    classes.sort_by(|left, right| right.gold.cmp(&left.gold).then_with(|| left.label.cmp(&right.label)));
     classes
 }
 
@@ -453,24 +372,14 @@ fn confusion(answers: &[Answer], most_frequent: usize) -> Confusion {
     let mut labels: Vec<(&str, usize)> = gold.into_iter().collect();
     labels.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
     labels.truncate(most_frequent);
-    let place: HashMap<&str, usize> = labels
-        .iter()
-        .enumerate()
-        .map(|(place, &(label, _))| (label, place))
-        .collect();
+    let place: HashMap<&str, usize> = labels.iter().enumerate().map(|(place, &(label, _))| (label, place)).collect();
     let (other, unparseable) = (labels.len(), labels.len() + 1);
     let place = |label: &str| place.get(label).copied().unwrap_or(other);
     let mut rows = vec![vec![0; labels.len() + 2]; labels.len() + 1];
     for answer in answers {
         rows[place(&answer.gold)][answer.parsed.as_deref().map_or(unparseable, place)] += 1;
     }
-    Confusion {
-        labels: labels
-            .into_iter()
-            .map(|(label, _)| label.to_owned())
-            .collect(),
-        rows,
-    }
+    Confusion { labels: labels.into_iter().map(|(label, _)| label.to_owned()).collect(), rows }
 }
 
 #[cfg(test)]
@@ -486,108 +395,52 @@ mod tests {
             _ if index < right => gold(index),
             _ => gold(index + 1),
         };
-        answers(
-            &(0..30)
-                .map(|index| (gold(index), parsed(index)))
-                .collect::<Vec<_>>(),
-        )
+        answers(&(0..30).map(|index| (gold(index), parsed(index))).collect::<Vec<_>>())
     }
 
     fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap()
-            .install(work)
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
     }
 
     #[test]
     fn metrics_of_a_small_case_are_those_computed_by_hand() {
         // Gold a a a b b c; parsed a a b b - a. Correct 3 of 6, parsed 5. scikit-learn 1.9.1 with labels=[a, b, c]
         // says 0.38888888888888884 (macro) and 0.5454545454545454 (micro).
-        let given = answers(&[
-            ("a", "a"),
-            ("a", "a"),
-            ("a", "b"),
-            ("b", "b"),
-            ("b", ""),
-            ("c", "a"),
-        ]);
-        let result = evaluate(
-            "hand",
-            &given,
-            Bootstrap {
-                resamples: 50,
-                seed: 1,
-            },
-            2,
-        );
+        let given = answers(&[("a", "a"), ("a", "a"), ("a", "b"), ("b", "b"), ("b", ""), ("c", "a")]);
+        let result = evaluate("hand", &given, Bootstrap { resamples: 50, seed: 1 }, 2);
         let value = |name| result.estimate(name).unwrap().value;
         assert_eq!(value("accuracy"), 0.5);
         assert_eq!(value("top_3"), 0.5);
         assert!((value("macro_f1") - (2.0 / 3.0 + 0.5 + 0.0) / 3.0).abs() < 1e-12);
         assert!((value("micro_f1") - 6.0 / 11.0).abs() < 1e-12);
         assert!((value("unparseable") - 1.0 / 6.0).abs() < 1e-12);
-        assert!(
-            result.estimate("perplexity").is_none(),
-            "no answer has a likelihood"
-        );
-        assert!(
-            result
-                .metrics
-                .iter()
-                .all(|metric| metric.estimate.denominator == 6)
-        );
+        assert!(result.estimate("perplexity").is_none(), "no answer has a likelihood");
+        assert!(result.metrics.iter().all(|metric| metric.estimate.denominator == 6));
         assert_eq!(result.confusion.labels, ["a", "b"]);
-        assert_eq!(
-            result.confusion.rows,
-            [[2, 1, 0, 0], [0, 1, 0, 1], [1, 0, 0, 0]]
-        );
+        assert_eq!(result.confusion.rows, [[2, 1, 0, 0], [0, 1, 0, 1], [1, 0, 0, 0]]);
         let a = &result.classes[0];
-        assert_eq!(
-            (a.label.as_str(), a.gold, a.predicted, a.correct),
-            ("a", 3, 3, 2)
-        );
+        assert_eq!((a.label.as_str(), a.gold, a.predicted, a.correct), ("a", 3, 3, 2));
         assert!((a.f1 - 2.0 / 3.0).abs() < 1e-12 && a.precision == a.recall);
     }
 
     #[test]
     fn the_interval_of_accuracy_is_that_of_the_binomial_distribution() {
-        let given: Vec<_> = (0..400)
-            .map(|index| ("a", if index < 300 { "a" } else { "b" }))
-            .collect();
-        let result = evaluate(
-            "binomial",
-            &answers(&given),
-            Bootstrap {
-                resamples: 4000,
-                seed: 7,
-            },
-            1,
-        );
+        let given: Vec<_> = (0..400).map(|index| ("a", if index < 300 { "a" } else { "b" })).collect();
+        let result = evaluate("binomial", &answers(&given), Bootstrap { resamples: 4000, seed: 7 }, 1);
         let accuracy = result.estimate("accuracy").unwrap();
         let half = 1.96 * (0.75_f64 * 0.25 / 400.0).sqrt();
         assert_eq!(accuracy.value, 0.75);
         assert!((accuracy.low - (0.75 - half)).abs() < 0.006, "{accuracy:?}");
-        assert!(
-            (accuracy.high - (0.75 + half)).abs() < 0.006,
-            "{accuracy:?}"
-        );
+        assert!((accuracy.high - (0.75 + half)).abs() < 0.006, "{accuracy:?}");
     }
 
     #[test]
     fn a_seed_fixes_the_result_whatever_the_number_of_threads() {
         let (given, other) = (thirty(18), thirty(12));
         let with = |threads, seed| {
-            let bootstrap = Bootstrap {
-                resamples: 200,
-                seed,
-            };
+            let bootstrap = Bootstrap { resamples: 200, seed };
             on_threads(threads, || {
-                (
-                    evaluate("x", &given, bootstrap, 3),
-                    compare(("x", &given), ("y", &other), bootstrap),
-                )
+                (evaluate("x", &given, bootstrap, 3), compare(("x", &given), ("y", &other), bootstrap))
             })
         };
         assert_eq!(with(1, 3), with(3, 3));
@@ -599,19 +452,10 @@ mod tests {
         let (good, bad) = (thirty(25), thirty(8));
         let forth = compare(("good", &good), ("bad", &bad), Bootstrap::default()).unwrap();
         let back = compare(("bad", &bad), ("good", &good), Bootstrap::default()).unwrap();
-        let (forth, back) = (
-            forth.difference("accuracy").unwrap(),
-            back.difference("accuracy").unwrap(),
-        );
+        let (forth, back) = (forth.difference("accuracy").unwrap(), back.difference("accuracy").unwrap());
         assert!((forth.estimate.value - 17.0 / 30.0).abs() < 1e-12);
-        assert!(
-            forth.estimate.low > 0.0 && forth.share_not_better == 0.0,
-            "{forth:?}"
-        );
-        assert_eq!(
-            (back.estimate.low, back.estimate.high),
-            (-forth.estimate.high, -forth.estimate.low)
-        );
+        assert!(forth.estimate.low > 0.0 && forth.share_not_better == 0.0, "{forth:?}");
+        assert_eq!((back.estimate.low, back.estimate.high), (-forth.estimate.high, -forth.estimate.low));
         assert_eq!(back.share_not_better, 1.0);
     }
 
@@ -622,29 +466,18 @@ mod tests {
         turned.reverse();
         let comparison = compare(("x", &given), ("turned", &turned), Bootstrap::default()).unwrap();
         for difference in &comparison.differences {
-            let Estimate {
-                value, low, high, ..
-            } = difference.estimate;
-            assert!(
-                [value, low, high].iter().all(|bound| bound.abs() < 1e-12),
-                "{difference:?}"
-            );
+            let Estimate { value, low, high, .. } = difference.estimate;
+            assert!([value, low, high].iter().all(|bound| bound.abs() < 1e-12), "{difference:?}");
         }
-        assert_eq!(
-            comparison.difference("accuracy").unwrap().share_not_better,
-            1.0
-        );
+        assert_eq!(comparison.difference("accuracy").unwrap().share_not_better, 1.0);
     }
 
     #[test]
     fn systems_that_did_not_answer_the_same_examples_are_not_compared() {
         let given = thirty(18);
-        let by = |left: &[Answer], right: &[Answer]| {
-            compare(("x", left), ("y", right), Bootstrap::default()).unwrap_err()
-        };
-        assert!(
-            matches!(by(&given, &given[1..]), CompareError::Unpaired { id, .. } if id == "case-0")
-        );
+        let by =
+            |left: &[Answer], right: &[Answer]| compare(("x", left), ("y", right), Bootstrap::default()).unwrap_err();
+        assert!(matches!(by(&given, &given[1..]), CompareError::Unpaired { id, .. } if id == "case-0"));
         assert!(matches!(by(&given[1..], &given), CompareError::Unpaired { by, .. } if by == "y"));
         let twice = [given.clone(), given[..1].to_vec()].concat();
         assert!(matches!(by(&twice, &given), CompareError::Repeated { by, .. } if by == "x"));
@@ -675,9 +508,6 @@ mod tests {
         assert_eq!(serde_json::from_str::<SystemResult>(&text).unwrap(), result);
         let comparison = compare(("x", &given), ("y", &other), Bootstrap::default()).unwrap();
         let text = serde_json::to_string(&comparison).unwrap();
-        assert_eq!(
-            serde_json::from_str::<Comparison>(&text).unwrap(),
-            comparison
-        );
+        assert_eq!(serde_json::from_str::<Comparison>(&text).unwrap(), comparison);
     }
 }

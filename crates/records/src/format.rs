@@ -92,42 +92,18 @@ impl Format {
         // From what says the most to what says the least.
         let table: &[(Self, bool)] = &[
             (Self::NvdFeed11, keys.has("CVE_Items")),
-            (
-                Self::CveListDelta,
-                keys.has("fetchTime") && keys.has("numberOfChanges"),
-            ),
-            (
-                Self::CveRecord,
-                keys.has("cveMetadata") || text.contains("\"CVE_RECORD\""),
-            ),
-            (
-                Self::Kev,
-                keys.has("catalogVersion") && keys.has("vulnerabilities"),
-            ),
+            (Self::CveListDelta, keys.has("fetchTime") && keys.has("numberOfChanges")),
+            (Self::CveRecord, keys.has("cveMetadata") || text.contains("\"CVE_RECORD\"")),
+            (Self::Kev, keys.has("catalogVersion") && keys.has("vulnerabilities")),
             (Self::Csaf, keys.has("csaf_version")),
-            (
-                Self::NvdOther,
-                text.contains("\"NVD_") && !text.contains("\"NVD_CVE\""),
-            ),
-            (
-                Self::NvdApi20,
-                keys.has("vulnerabilities") || text.contains("\"NVD_CVE\""),
-            ),
-            (
-                Self::NvdSingle,
-                keys.has("CVE_data_meta") || keys.has("sourceIdentifier"),
-            ),
-            (
-                Self::Stix,
-                keys.has("spec_version") || text.contains("\"bundle\""),
-            ),
+            (Self::NvdOther, text.contains("\"NVD_") && !text.contains("\"NVD_CVE\"")),
+            (Self::NvdApi20, keys.has("vulnerabilities") || text.contains("\"NVD_CVE\"")),
+            (Self::NvdSingle, keys.has("CVE_data_meta") || keys.has("sourceIdentifier")),
+            (Self::Stix, keys.has("spec_version") || text.contains("\"bundle\"")),
             (Self::Osv, keys.has("affected") && keys.has("modified")),
             (Self::CveRecord, keys.has("containers") && keys.has("cna")),
         ];
-        table
-            .iter()
-            .find(|(_, holds)| *holds)
-            .map_or(Self::Json, |(format, _)| *format)
+        table.iter().find(|(_, holds)| *holds).map_or(Self::Json, |(format, _)| *format)
     }
 
     fn of_markup(body: &[u8]) -> Self {
@@ -162,11 +138,7 @@ impl Format {
             // A character that the end of the head cuts in two.
             Err(error) => error.error_len().is_none(),
         };
-        if text && !head.contains(&0) {
-            Self::Text
-        } else {
-            Self::Binary
-        }
+        if text && !head.contains(&0) { Self::Text } else { Self::Binary }
     }
 }
 
@@ -177,9 +149,7 @@ impl Keys<'_> {
     /// Whether `"key"` followed by a colon stands anywhere in it.
     fn has(&self, key: &str) -> bool {
         let quoted = format!("\"{key}\"");
-        self.0
-            .match_indices(&quoted)
-            .any(|(at, _)| self.0[at + quoted.len()..].trim_start().starts_with(':'))
+        self.0.match_indices(&quoted).any(|(at, _)| self.0[at + quoted.len()..].trim_start().starts_with(':'))
     }
 }
 
@@ -190,44 +160,17 @@ mod tests {
     #[test]
     fn formats_are_known_by_their_beginning() {
         for (head, want) in [
-            (
-                r#"{"CVE_data_type":"CVE","CVE_Items" : ["#,
-                Format::NvdFeed11,
-            ),
-            (
-                r#"{"format":"NVD_CVE","version":"2.0","vulnerabilities":["#,
-                Format::NvdApi20,
-            ),
-            (
-                r#"{"format":"NVD_CPEMatchString","matchStrings":["#,
-                Format::NvdOther,
-            ),
-            (
-                r#"{"cve":{"id":"CVE-2024-1","sourceIdentifier":"x"}}"#,
-                Format::NvdSingle,
-            ),
-            (
-                "\u{feff} {\n \"dataType\": \"CVE_RECORD\"",
-                Format::CveRecord,
-            ),
+            (r#"{"CVE_data_type":"CVE","CVE_Items" : ["#, Format::NvdFeed11),
+            (r#"{"format":"NVD_CVE","version":"2.0","vulnerabilities":["#, Format::NvdApi20),
+            (r#"{"format":"NVD_CPEMatchString","matchStrings":["#, Format::NvdOther),
+            (r#"{"cve":{"id":"CVE-2024-1","sourceIdentifier":"x"}}"#, Format::NvdSingle),
+            ("\u{feff} {\n \"dataType\": \"CVE_RECORD\"", Format::CveRecord),
             (r#"[{"cveMetadata": {"#, Format::CveRecord),
-            (
-                r#"{"fetchTime":"x","numberOfChanges":3}"#,
-                Format::CveListDelta,
-            ),
-            (
-                r#"{"title":"CISA","catalogVersion":"1","vulnerabilities":[{"cveID":"CVE-1"}]}"#,
-                Format::Kev,
-            ),
+            (r#"{"fetchTime":"x","numberOfChanges":3}"#, Format::CveListDelta),
+            (r#"{"title":"CISA","catalogVersion":"1","vulnerabilities":[{"cveID":"CVE-1"}]}"#, Format::Kev),
             (r#"{"type": "bundle", "id": "bundle--1"}"#, Format::Stix),
-            (
-                r#"{"vulnerability": "text mentions CVE_Items"}"#,
-                Format::Json,
-            ),
-            (
-                "<?xml version=\"1.0\"?><Weakness_Catalog Name=\"CWE\">",
-                Format::CweXml,
-            ),
+            (r#"{"vulnerability": "text mentions CVE_Items"}"#, Format::Json),
+            ("<?xml version=\"1.0\"?><Weakness_Catalog Name=\"CWE\">", Format::CweXml),
             ("<!DOCTYPE html><title>404</title>", Format::Html),
             ("<rss/>", Format::Xml),
             ("BZh91AY", Format::Compressed),

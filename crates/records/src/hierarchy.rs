@@ -70,28 +70,19 @@ impl Hierarchy {
         if gold == answer {
             return 1.0;
         }
-        self.nearest_common_ancestor(gold, answer)
-            .map_or(0.0, |(_, credit)| credit)
+        self.nearest_common_ancestor(gold, answer).map_or(0.0, |(_, credit)| credit)
     }
 
     /// `id` and everything above it, with the fewest edges up, nearest first.
     fn distances_up(&self, id: CweId) -> Vec<(CweId, usize)> {
         let mut found = Vec::new();
-        let mut level = if self.contains(id) {
-            vec![id]
-        } else {
-            Vec::new()
-        };
+        let mut level = if self.contains(id) { vec![id] } else { Vec::new() };
         for distance in 0..MAX_DEPTH {
             level.sort_unstable();
             level.dedup();
             level.retain(|entry| !found.iter().any(|(known, _)| known == entry));
             found.extend(level.iter().map(|&entry| (entry, distance)));
-            level = level
-                .iter()
-                .flat_map(|entry| self.parents_of(*entry))
-                .copied()
-                .collect();
+            level = level.iter().flat_map(|entry| self.parents_of(*entry)).copied().collect();
             if level.is_empty() {
                 break;
             }
@@ -104,10 +95,7 @@ impl Hierarchy {
             return 0;
         }
         let above = self.parents_of(id).iter();
-        1 + above
-            .map(|parent| self.depth_within(*parent, limit - 1))
-            .max()
-            .unwrap_or(0)
+        1 + above.map(|parent| self.depth_within(*parent, limit - 1)).max().unwrap_or(0)
     }
 
     fn parents_of(&self, id: CweId) -> &[CweId] {
@@ -122,19 +110,9 @@ pub(crate) mod tests {
 
     /// Pillars 1 and 2; 10 and 11 under 1; 100 under 10; 101 under both 10 and 2.
     pub(crate) fn small() -> Hierarchy {
-        let edges: &[(u32, &[u32])] = &[
-            (1, &[]),
-            (2, &[]),
-            (10, &[1]),
-            (11, &[1]),
-            (100, &[10]),
-            (101, &[10, 2]),
-        ];
+        let edges: &[(u32, &[u32])] = &[(1, &[]), (2, &[]), (10, &[1]), (11, &[1]), (100, &[10]), (101, &[10, 2])];
         let ids = |ids: &[u32]| ids.iter().copied().map(CweId).collect();
-        Hierarchy {
-            view: 1000,
-            parents: edges.iter().map(|(id, up)| (CweId(*id), ids(up))).collect(),
-        }
+        Hierarchy { view: 1000, parents: edges.iter().map(|(id, up)| (CweId(*id), ids(up))).collect() }
     }
 
     #[test]
@@ -166,10 +144,7 @@ pub(crate) mod tests {
     #[test]
     fn a_cycle_in_a_broken_catalogue_ends() {
         let ring = [(CweId(1), vec![CweId(2)]), (CweId(2), vec![CweId(1)])];
-        let hierarchy = Hierarchy {
-            view: 1,
-            parents: ring.into(),
-        };
+        let hierarchy = Hierarchy { view: 1, parents: ring.into() };
         assert!(hierarchy.depth(CweId(1)) <= MAX_DEPTH);
         assert!(hierarchy.credit(CweId(1), CweId(2)) < 1.0);
     }

@@ -3,6 +3,7 @@
 //! Specifications: the `cveId` pattern of the CVE record format, and the numbering of the CWE catalogue.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -65,10 +66,7 @@ impl FromStr for CveId {
         if !digits(year) || !digits(number) {
             return Err(wrong());
         }
-        Ok(Self {
-            year: year.parse().map_err(|_| wrong())?,
-            number: number.parse().map_err(|_| wrong())?,
-        })
+        Ok(Self { year: year.parse().map_err(|_| wrong())?, number: number.parse().map_err(|_| wrong())? })
     }
 }
 
@@ -80,31 +78,28 @@ impl CweId {
     /// The first CWE ID anywhere in `text`, in any case and with `-`, `_`, `:` or a blank before the number.
     #[must_use]
     pub fn find_in(text: &str) -> Option<Self> {
-        let bytes = text.as_bytes();
-        let starts = bytes
-            .windows(3)
-            .enumerate()
-            .filter(|(_, window)| window.eq_ignore_ascii_case(b"cwe"))
-            .map(|(at, _)| at);
-        starts
-            .filter(|&at| at == 0 || !bytes[at - 1].is_ascii_alphanumeric())
-            .find_map(|at| Self::number_at(&bytes[at + 3..]))
+        Self::find_span_in(text).map(|(_, id)| id)
     }
 
-    /// The number that follows the letters `CWE`, if one does.
-    fn number_at(rest: &[u8]) -> Option<Self> {
-        let mark = rest
-            .iter()
-            .take_while(|byte| b"-_: ".contains(byte))
-            .take(2)
-            .count();
-        let digits: &[u8] = &rest[mark..];
-        let end = digits
-            .iter()
-            .position(|byte| !byte.is_ascii_digit())
-            .unwrap_or(digits.len());
-        let text = std::str::from_utf8(&digits[..end]).ok()?;
-        text.parse().ok().map(Self)
+    /// As [`CweId::find_in`], with the bytes of `text` that it stands in.
+    #[must_use]
+    pub fn find_span_in(text: &str) -> Option<(Range<usize>, Self)> {
+        let bytes = text.as_bytes();
+        let starts =
+            bytes.windows(3).enumerate().filter(|(_, window)| window.eq_ignore_ascii_case(b"cwe")).map(|(at, _)| at);
+        starts.filter(|&at| at == 0 || !bytes[at - 1].is_ascii_alphanumeric()).find_map(|at| {
+            let (len, id) = Self::number_at(&bytes[at + 3..])?;
+            Some((at..at + 3 + len, id))
+        })
+    }
+
+    /// The number that follows the letters `CWE`, if one does, and the bytes from those letters to its end.
+    fn number_at(rest: &[u8]) -> Option<(usize, Self)> {
+        let mark = rest.iter().take_while(|byte| b"-_: ".contains(byte)).take(2).count();
+        let digits = &rest[mark..];
+        let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let text = std::str::from_utf8(&digits[..count]).ok()?;
+        Some((mark + count, Self(text.parse().ok()?)))
     }
 }
 
@@ -181,34 +176,15 @@ mod tests {
     #[test]
     fn an_error_names_the_text_and_hints_at_the_form() {
         let message = "CWE79".parse::<CweId>().unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "`CWE79` is not a CWE ID\nhint: it looks like `CWE-79`"
-        );
+        assert_eq!(message, "`CWE79` is not a CWE ID\nhint: it looks like `CWE-79`");
     }
 
     #[test]
     fn a_cwe_id_is_found_anywhere_in_a_text_and_the_first_one_counts() {
-        for text in [
-            "CWE-79",
-            "It is cwe-79, not CWE-80.",
-            "(CWE 79)",
-            "CWE:79",
-            "CWE_79: XSS",
-            "CWE79",
-        ] {
+        for text in ["CWE-79", "It is cwe-79, not CWE-80.", "(CWE 79)", "CWE:79", "CWE_79: XSS", "CWE79"] {
             assert_eq!(CweId::find_in(text), Some(CweId(79)), "{text}");
         }
-        for text in [
-            "",
-            "79",
-            "CWE",
-            "CWE-",
-            "NCWE-79",
-            "CWE-99999999999",
-            "CWE---79",
-            "é",
-        ] {
+        for text in ["", "79", "CWE", "CWE-", "NCWE-79", "CWE-99999999999", "CWE---79", "é"] {
             assert_eq!(CweId::find_in(text), None, "{text}");
         }
     }

@@ -58,26 +58,12 @@ pub fn ingest(
     let mut catalogue = Vec::new();
     for ((source, _), parsed) in work.iter().zip(parse_all(&work, progress)) {
         let parsed = parsed?;
-        add_counts(
-            counts.entry(source.name().into()).or_default(),
-            parsed.counts,
-        );
-        catalogue.extend(
-            parsed
-                .records
-                .into_iter()
-                .filter_map(|record| merger.add(record)),
-        );
+        add_counts(counts.entry(source.name().into()).or_default(), parsed.counts);
+        catalogue.extend(parsed.records.into_iter().filter_map(|record| merger.add(record)));
     }
     check_reject_rate(&counts, max_reject_rate)?;
     let (vulnerabilities, merge) = merger.finish();
-    Ok(Ingested {
-        inputs,
-        counts,
-        vulnerabilities,
-        merge,
-        catalogue: Catalogue::from_records(catalogue),
-    })
+    Ok(Ingested { inputs, counts, vulnerabilities, merge, catalogue: Catalogue::from_records(catalogue) })
 }
 
 /// What one unit held.
@@ -88,10 +74,7 @@ struct Parsed {
 }
 
 /// Parses every unit, the largest first so that no thread is left alone with it; results in the order of `work`.
-fn parse_all(
-    work: &[(&dyn Source, Unit)],
-    progress: &(dyn Fn(u64, u64) + Sync),
-) -> Vec<Result<Parsed>> {
+fn parse_all(work: &[(&dyn Source, Unit)], progress: &(dyn Fn(u64, u64) + Sync)) -> Vec<Result<Parsed>> {
     let total: u64 = work.iter().map(|(_, unit)| unit.stored_bytes()).sum();
     let done = AtomicU64::new(0);
     let slots: Vec<Mutex<Option<Result<Parsed>>>> = work.iter().map(|_| Mutex::new(None)).collect();
@@ -108,19 +91,14 @@ fn parse_all(
             });
         }
     });
-    let take = |slot: Mutex<Option<_>>| {
-        slot.into_inner()
-            .expect("no thread panics with it")
-            .expect("the scope ran all")
-    };
+    let take =
+        |slot: Mutex<Option<_>>| slot.into_inner().expect("no thread panics with it").expect("the scope ran all");
     slots.into_iter().map(take).collect()
 }
 
 fn parse(source: &dyn Source, unit: &Unit) -> Result<Parsed> {
     let mut parsed = Parsed::default();
-    read(unit, &mut |reader, place| {
-        source.parse(reader, place, &mut |one| parsed.add(one))
-    })?;
+    read(unit, &mut |reader, place| source.parse(reader, place, &mut |one| parsed.add(one)))?;
     parsed.records.shrink_to_fit();
     Ok(parsed)
 }
@@ -157,9 +135,7 @@ impl Parsed {
             *counts.labels_rejected.entry(reject.reason).or_default() += 1;
         }
         if counts.first_rejects.len() < FIRST_REJECTS {
-            counts
-                .first_rejects
-                .push(format!("{}: {}", reject.place, reject.reason));
+            counts.first_rejects.push(format!("{}: {}", reject.place, reject.reason));
         }
     }
 }
@@ -170,12 +146,8 @@ fn add_counts(sum: &mut SourceCounts, part: SourceCounts) {
     sum.weaknesses += part.weaknesses;
     sum.categories += part.categories;
     sum.views += part.views;
-    part.withdrawn
-        .into_iter()
-        .for_each(|(state, count)| *sum.withdrawn.entry(state).or_default() += count);
-    part.rejected
-        .into_iter()
-        .for_each(|(reason, count)| *sum.rejected.entry(reason).or_default() += count);
+    part.withdrawn.into_iter().for_each(|(state, count)| *sum.withdrawn.entry(state).or_default() += count);
+    part.rejected.into_iter().for_each(|(reason, count)| *sum.rejected.entry(reason).or_default() += count);
     for (reason, count) in part.labels_rejected {
         *sum.labels_rejected.entry(reason).or_default() += count;
     }
@@ -204,16 +176,11 @@ mod tests {
     use super::*;
 
     fn fixture(name: &str) -> PathBuf {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .join("fixtures")
-            .join(name)
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
     }
 
     fn sources(names: &[(&str, &str)]) -> Vec<(String, PathBuf)> {
-        names
-            .iter()
-            .map(|(source, file)| ((*source).to_owned(), fixture(file)))
-            .collect()
+        names.iter().map(|(source, file)| ((*source).to_owned(), fixture(file))).collect()
     }
 
     #[test]
@@ -226,12 +193,7 @@ mod tests {
         ]);
         let found = ingest(&named, 1.0, &|_, _| {}).unwrap();
         assert_eq!(found.inputs.len(), 4);
-        assert!(
-            found
-                .inputs
-                .iter()
-                .all(|input| input.sha256.len() == 64 && !input.licence.is_empty())
-        );
+        assert!(found.inputs.iter().all(|input| input.sha256.len() == 64 && !input.licence.is_empty()));
         assert_eq!(found.merge.described, 5);
         assert_eq!(found.counts["nvd"].records, 7);
         assert_eq!(found.counts["nvd"].rejected.values().sum::<u64>(), 2);
@@ -246,8 +208,7 @@ mod tests {
         let named = sources(&[("nvd", "nvd-feed-1.1.json")]);
         let message = ingest(&named, 0.01, &|_, _| {}).unwrap_err().to_string();
         assert!(
-            message.contains("2 of 5 records of source `nvd`")
-                && message.contains("record 3: bad id"),
+            message.contains("2 of 5 records of source `nvd`") && message.contains("record 3: bad id"),
             "{message}"
         );
     }

@@ -200,6 +200,8 @@ pub struct TaskCounts {
     pub examples: BTreeMap<Split, u64>,
     /// Labels, where the task has a label set.
     pub labels: u64,
+    /// Examples out of whose question the answer's kind of ID was taken.
+    pub questions_with_hidden_id: u64,
     /// Records that gave no example, by reason.
     pub left_out: BTreeMap<String, u64>,
 }

@@ -72,15 +72,9 @@ impl Merger {
     /// Everything that is left and described, sorted by ID.
     #[must_use]
     pub fn finish(self) -> (Vec<Vulnerability>, MergeCounts) {
-        let mut counts = MergeCounts {
-            repeated_in_source: self.repeated,
-            ..MergeCounts::default()
-        };
-        let mut merged: Vec<Vulnerability> = self
-            .held
-            .into_values()
-            .filter_map(|held| join(held, &mut counts))
-            .collect();
+        let mut counts = MergeCounts { repeated_in_source: self.repeated, ..MergeCounts::default() };
+        let mut merged: Vec<Vulnerability> =
+            self.held.into_values().filter_map(|held| join(held, &mut counts)).collect();
         merged.sort_unstable_by_key(|one| one.id);
         for one in &merged {
             count(one, &mut counts);
@@ -107,10 +101,7 @@ fn join(mut held: Vec<Held>, counts: &mut MergeCounts) -> Option<Vulnerability> 
         Held::Withdrawn(_) => None,
     });
     let mut joined = words.next()?;
-    *counts
-        .description_from
-        .entry(joined.sources[0].clone())
-        .or_default() += 1;
+    *counts.description_from.entry(joined.sources[0].clone()).or_default() += 1;
     words.for_each(|other| absorb(&mut joined, other));
     Some(joined)
 }
@@ -142,24 +133,15 @@ fn absorb(one: &mut Vulnerability, other: Vulnerability) {
 }
 
 fn count(one: &Vulnerability, counts: &mut MergeCounts) {
-    let in_field = one
-        .cwes
-        .iter()
-        .any(|label| !label.from_text && label.value.cwe().is_some());
+    let in_field = one.cwes.iter().any(|label| !label.from_text && label.value.cwe().is_some());
     let is_v3 = |version| matches!(version, CvssVersion::V3_0 | CvssVersion::V3_1);
     let facts = [
         (&mut counts.described, true),
         (&mut counts.in_several_sources, one.sources.len() > 1),
         (&mut counts.with_cwe, in_field),
-        (
-            &mut counts.with_cwe_in_text_only,
-            !in_field && one.has_cwe(),
-        ),
+        (&mut counts.with_cwe_in_text_only, !in_field && one.has_cwe()),
         (&mut counts.with_cvss, !one.cvss.is_empty()),
-        (
-            &mut counts.with_cvss_v3,
-            one.cvss.iter().any(|label| is_v3(label.value.version())),
-        ),
+        (&mut counts.with_cvss_v3, one.cvss.iter().any(|label| is_v3(label.value.version()))),
         (&mut counts.dated_by_year_only, !one.published.is_day()),
     ];
     for (counter, holds) in facts {
@@ -193,19 +175,11 @@ pub(crate) mod tests {
     }
 
     fn from(source: &str, id: &str, description: &str) -> Vulnerability {
-        Vulnerability {
-            sources: vec![source.into()],
-            ..vulnerability(id, description)
-        }
+        Vulnerability { sources: vec![source.into()], ..vulnerability(id, description) }
     }
 
     fn withdrawn(source: &'static str, id: &str) -> Record {
-        Record::Withdrawn(Withdrawn {
-            id: id.parse().unwrap(),
-            state: WithdrawnState::Rejected,
-            modified: 0,
-            source,
-        })
+        Record::Withdrawn(Withdrawn { id: id.parse().unwrap(), state: WithdrawnState::Rejected, modified: 0, source })
     }
 
     fn merge(records: Vec<Record>) -> (Vec<Vulnerability>, MergeCounts) {
@@ -228,10 +202,7 @@ pub(crate) mod tests {
             primary: true,
             from_text: false,
         };
-        let product = |name: &str| Product {
-            vendor: "acme".into(),
-            product: name.into(),
-        };
+        let product = |name: &str| Product { vendor: "acme".into(), product: name.into() };
         let mut nvd = from("nvd", "CVE-2023-0001", "NVD's words.");
         nvd.published = "2023-04-02".parse().unwrap();
         nvd.cwes = vec![label("nvd", "CWE-79"), label("cna:acme", "CWE-80")];
@@ -244,16 +215,10 @@ pub(crate) mod tests {
         let one = &merged[0];
         assert_eq!(one.description, "The CNA's words.");
         assert_eq!(one.published.to_string(), "2023-04-01");
-        assert_eq!(
-            one.cwes,
-            [label("cna:acme", "CWE-80"), label("nvd", "CWE-79")]
-        );
+        assert_eq!(one.cwes, [label("cna:acme", "CWE-80"), label("nvd", "CWE-79")]);
         assert_eq!(one.products, [product("a"), product("b")]);
         assert_eq!(one.sources, ["cvelist", "nvd"]);
-        assert_eq!(
-            (counts.described, counts.in_several_sources, counts.with_cwe),
-            (1, 1, 1)
-        );
+        assert_eq!((counts.described, counts.in_several_sources, counts.with_cwe), (1, 1, 1));
         assert_eq!(counts.description_from["cvelist"], 1);
     }
 
@@ -273,17 +238,11 @@ pub(crate) mod tests {
 
     #[test]
     fn of_two_copies_in_one_source_the_last_modified_counts() {
-        let copy = |modified, text: &str| Vulnerability {
-            modified,
-            ..from("nvd", "CVE-2023-0001", text)
-        };
+        let copy = |modified, text: &str| Vulnerability { modified, ..from("nvd", "CVE-2023-0001", text) };
         let (merged, counts) = merge(vec![published(copy(2, "new")), published(copy(1, "old"))]);
         assert_eq!(merged[0].description, "new");
         assert_eq!(counts.repeated_in_source, 1);
-        let (merged, _) = merge(vec![
-            published(copy(1, "first")),
-            published(copy(1, "second")),
-        ]);
+        let (merged, _) = merge(vec![published(copy(1, "first")), published(copy(1, "second"))]);
         assert_eq!(merged[0].description, "second");
     }
 

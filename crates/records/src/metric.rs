@@ -9,21 +9,13 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::{
-    accuracy::Accuracy, bits_per_byte::BitsPerByte, hierarchical::Hierarchical, macro_f1::MacroF1,
-    micro_f1::MicroF1, perplexity::Perplexity, top_k::Top3, unparseable::Unparseable,
+    accuracy::Accuracy, bits_per_byte::BitsPerByte, hierarchical::Hierarchical, macro_f1::MacroF1, micro_f1::MicroF1,
+    perplexity::Perplexity, top_k::Top3, unparseable::Unparseable,
 };
 
 /// Every metric, in the order in which reports show them.
-pub static ALL: &[&dyn Metric] = &[
-    &Accuracy,
-    &Top3,
-    &MacroF1,
-    &MicroF1,
-    &Hierarchical,
-    &Unparseable,
-    &Perplexity,
-    &BitsPerByte,
-];
+pub static ALL: &[&dyn Metric] =
+    &[&Accuracy, &Top3, &MacroF1, &MicroF1, &Hierarchical, &Unparseable, &Perplexity, &BitsPerByte];
 
 /// The metric called `name`, if there is one.
 #[must_use]
@@ -118,18 +110,11 @@ impl RatioTally {
 
     /// The mean of `score` over all answers.
     pub(crate) fn mean(answers: &[Answer], score: impl Fn(&Answer) -> f64) -> Box<Self> {
-        Self::new(
-            answers.iter().map(|answer| (score(answer), 1.0)).collect(),
-            |ratio| ratio,
-        )
+        Self::new(answers.iter().map(|answer| (score(answer), 1.0)).collect(), |ratio| ratio)
     }
 
     /// Nats of the gold text per unit of `length`, over the answers that have a finite likelihood.
-    pub(crate) fn nats_per(
-        answers: &[Answer],
-        length: impl Fn(&Answer) -> usize,
-        finish: fn(f64) -> f64,
-    ) -> Box<Self> {
+    pub(crate) fn nats_per(answers: &[Answer], length: impl Fn(&Answer) -> usize, finish: fn(f64) -> f64) -> Box<Self> {
         let part = |answer: &Answer| match answer.nats {
             Some(nats) if length(answer) > 0 && nats.is_finite() => (nats, length(answer) as f64),
             _ => (0.0, 0.0),
@@ -170,19 +155,11 @@ impl LabelPairs {
         let mut number = |label| {
             *numbers.entry(label).or_insert_with(|| {
                 names.push(String::from(label));
-                u32::try_from(names.len() - 1)
-                    .expect("two labels an answer, and answers fit in memory")
+                u32::try_from(names.len() - 1).expect("two labels an answer, and answers fit in memory")
             })
         };
-        let pairs = answers
-            .iter()
-            .map(|answer| {
-                (
-                    number(&answer.gold),
-                    answer.parsed.as_deref().map(&mut number),
-                )
-            })
-            .collect();
+        let pairs =
+            answers.iter().map(|answer| (number(&answer.gold), answer.parsed.as_deref().map(&mut number))).collect();
         Self { names, pairs }
     }
 
@@ -217,11 +194,7 @@ impl ClassCount {
 
 /// `above / below`, and 0 where `below` is 0 (scikit-learn's `zero_division=0`).
 pub(crate) fn ratio(above: u64, below: u64) -> f64 {
-    if below == 0 {
-        0.0
-    } else {
-        above as f64 / below as f64
-    }
+    if below == 0 { 0.0 } else { above as f64 / below as f64 }
 }
 
 /// Answers `(gold, parsed)` for tests; an empty `parsed` is an unparseable answer.
@@ -244,14 +217,7 @@ mod tests {
     fn every_metric_has_a_name_and_a_unit_of_its_own_and_is_found_by_name() {
         for metric in ALL {
             assert!(!metric.unit().is_empty());
-            assert_eq!(
-                ALL.iter()
-                    .filter(|other| other.name() == metric.name())
-                    .count(),
-                1,
-                "{}",
-                metric.name()
-            );
+            assert_eq!(ALL.iter().filter(|other| other.name() == metric.name()).count(), 1, "{}", metric.name());
             assert_eq!(by_name(metric.name()).unwrap().name(), metric.name());
         }
         assert!(by_name("beauty").is_none());
@@ -269,35 +235,19 @@ mod tests {
     fn an_answer_counted_twice_weighs_as_much_as_two_equal_answers() {
         let mut once = answers(&[("a", "a"), ("a", "b"), ("b", "a"), ("c", "")]);
         for (answer, nats) in once.iter_mut().zip([0.5, 1.5, 0.25, 3.0]) {
-            *answer = Answer {
-                nats: Some(nats),
-                tokens: 3,
-                bytes: 6,
-                hierarchical: 0.5,
-                ..answer.clone()
-            };
+            *answer = Answer { nats: Some(nats), tokens: 3, bytes: 6, hierarchical: 0.5, ..answer.clone() };
         }
         let twice = [once.clone(), vec![once[1].clone()]].concat();
         for metric in ALL {
-            let (left, right) = (
-                metric.compute(&once, &[1, 2, 1, 1]).unwrap(),
-                metric.compute(&twice, &[1; 5]).unwrap(),
-            );
-            assert!(
-                (left - right).abs() < 1e-12,
-                "{}: {left} against {right}",
-                metric.name()
-            );
+            let (left, right) =
+                (metric.compute(&once, &[1, 2, 1, 1]).unwrap(), metric.compute(&twice, &[1; 5]).unwrap());
+            assert!((left - right).abs() < 1e-12, "{}: {left} against {right}", metric.name());
         }
     }
 
     #[test]
     fn an_answer_survives_its_file_format() {
-        let answer = Answer {
-            ranked: vec![("a".into(), -0.25)],
-            nats: Some(0.1),
-            ..answers(&[("a", "")]).remove(0)
-        };
+        let answer = Answer { ranked: vec![("a".into(), -0.25)], nats: Some(0.1), ..answers(&[("a", "")]).remove(0) };
         let line = serde_json::to_string(&answer).unwrap();
         assert_eq!(serde_json::from_str::<Answer>(&line).unwrap(), answer);
     }

@@ -99,33 +99,16 @@ impl PrepareOptions {
     /// Every mistake in these options, so that all can be told at once.
     #[must_use]
     pub fn mistakes(&self) -> Vec<Error> {
-        let wrong = |problem: String, hint: &str| Error::Options {
-            problem,
-            hint: hint.into(),
-        };
+        let wrong = |problem: String, hint: &str| Error::Options { problem, hint: hint.into() };
         let mut found = Vec::new();
         if self.sources.is_empty() {
-            found.push(wrong(
-                "no source is given".into(),
-                "give at least one, such as `nvd` with a folder of feeds",
-            ));
+            found.push(wrong("no source is given".into(), "give at least one, such as `nvd` with a folder of feeds"));
         }
         if self.tasks.is_empty() {
-            found.push(wrong(
-                "no task is given".into(),
-                "give at least one, such as `cwe_classify`",
-            ));
+            found.push(wrong("no task is given".into(), "give at least one, such as `cwe_classify`"));
         }
-        found.extend(
-            self.sources
-                .iter()
-                .filter_map(|(name, _)| crate::source::by_name(name).err()),
-        );
-        found.extend(
-            self.tasks
-                .iter()
-                .filter_map(|name| task::by_name(name).err()),
-        );
+        found.extend(self.sources.iter().filter_map(|(name, _)| crate::source::by_name(name).err()));
+        found.extend(self.tasks.iter().filter_map(|name| task::by_name(name).err()));
         found.extend(Borders::new(self.validation_from, self.test_from).err());
         let threshold = self.near_duplicate_threshold;
         if !(threshold > 0.0 && threshold <= 1.0) {
@@ -136,10 +119,7 @@ impl PrepareOptions {
         }
         let rate = self.max_reject_rate;
         if !(0.0..=1.0).contains(&rate) {
-            found.push(wrong(
-                format!("a reject rate of `{rate}` is no share"),
-                "it lies within 0 and 1",
-            ));
+            found.push(wrong(format!("a reject rate of `{rate}` is no share"), "it lies within 0 and 1"));
         }
         found
     }
@@ -148,16 +128,8 @@ impl PrepareOptions {
     /// made on and must not depend on where its inputs lay.
     fn for_manifest(&self) -> serde_json::Value {
         let last = |path: &Path| PathBuf::from(path.file_name().unwrap_or_default());
-        let sources = self
-            .sources
-            .iter()
-            .map(|(name, path)| (name.clone(), last(path)))
-            .collect();
-        serde_json::to_value(Self {
-            sources,
-            ..self.clone()
-        })
-        .expect("plain data has a JSON form")
+        let sources = self.sources.iter().map(|(name, path)| (name.clone(), last(path))).collect();
+        serde_json::to_value(Self { sources, ..self.clone() }).expect("plain data has a JSON form")
     }
 }
 
@@ -221,39 +193,18 @@ impl Prepared {
 ///
 /// # Errors
 /// The first mistake in the options; what [`ingest`] and the tasks tell.
-pub fn prepare(
-    options: &PrepareOptions,
-    progress: &(dyn Fn(Progress<'_>) + Sync),
-) -> Result<Prepared> {
+pub fn prepare(options: &PrepareOptions, progress: &(dyn Fn(Progress<'_>) + Sync)) -> Result<Prepared> {
     if let Some(mistake) = options.mistakes().into_iter().next() {
         return Err(mistake);
     }
-    let reading = |done_bytes, total_bytes| {
-        progress(Progress::Reading {
-            done_bytes,
-            total_bytes,
-        })
-    };
+    let reading = |done_bytes, total_bytes| progress(Progress::Reading { done_bytes, total_bytes });
     let mut read = ingest(&options.sources, options.max_reject_rate, &reading)?;
     if options.undated == Undated::LeaveOut {
         read.vulnerabilities.retain(|one| one.published.is_day());
     }
-    let Ingested {
-        inputs,
-        counts,
-        vulnerabilities,
-        merge,
-        catalogue,
-    } = read;
-    let mut report = Report {
-        inputs,
-        sources: counts,
-        merge,
-        ..Report::default()
-    };
-    progress(Progress::Grouping {
-        texts: vulnerabilities.len(),
-    });
+    let Ingested { inputs, counts, vulnerabilities, merge, catalogue } = read;
+    let mut report = Report { inputs, sources: counts, merge, ..Report::default() };
+    progress(Progress::Grouping { texts: vulnerabilities.len() });
     let placed = group_and_split(&vulnerabilities, options, &mut report)?;
     let corpus = Corpus {
         vulnerabilities: &vulnerabilities,
@@ -265,12 +216,7 @@ pub fn prepare(
     let (examples, labels) = make_all(options, &corpus, &mut report, progress)?;
     check_borders(&examples, &mut report)?;
     let manifest = Manifest::new(options.tasks.clone(), options.for_manifest(), report);
-    Ok(Prepared {
-        examples,
-        labels,
-        hierarchy: hierarchy_of(&catalogue),
-        manifest,
-    })
+    Ok(Prepared { examples, labels, hierarchy: hierarchy_of(&catalogue), manifest })
 }
 
 fn hierarchy_of(catalogue: &Catalogue) -> Hierarchy {
@@ -283,10 +229,7 @@ fn group_and_split(
     report: &mut Report,
 ) -> Result<Vec<Placed>> {
     let borders = Borders::new(options.validation_from, options.test_from)?;
-    let texts: Vec<&str> = vulnerabilities
-        .iter()
-        .map(|one| one.description.as_str())
-        .collect();
+    let texts: Vec<&str> = vulnerabilities.iter().map(|one| one.description.as_str()).collect();
     let grouping = near_duplicates(&texts, options.near_duplicate_threshold);
     let dates: Vec<Published> = vulnerabilities.iter().map(|one| one.published).collect();
     let placed = place(&dates, &grouping.groups, &borders);
@@ -305,8 +248,7 @@ fn group_and_split(
     }
     // A second look that knows no groups: no two texts that differ in numbers alone may stand in two splits.
     let same: Vec<Vec<String>> = texts.par_iter().map(|text| normalised(text)).collect();
-    split.groups_across_borders +=
-        across_borders(same.iter().zip(placed.iter().map(|one| one.split)));
+    split.groups_across_borders += across_borders(same.iter().zip(placed.iter().map(|one| one.split)));
     report.groups = grouping.counts;
     report.split = split;
     Ok(placed)
@@ -343,8 +285,7 @@ fn make_all(
 
 /// Counts once more, over what will be written, whether any group crosses a border.
 fn check_borders(examples: &[(Split, Example)], report: &mut Report) -> Result<()> {
-    report.split.groups_across_borders +=
-        across_borders(examples.iter().map(|(split, one)| (one.group, *split)));
+    report.split.groups_across_borders += across_borders(examples.iter().map(|(split, one)| (one.group, *split)));
     match report.split.groups_across_borders {
         0 => Ok(()),
         count => Err(Error::Options {

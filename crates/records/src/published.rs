@@ -26,11 +26,7 @@ impl Published {
     /// Only the year is known.
     #[must_use]
     pub fn in_year(year: u16) -> Self {
-        Self {
-            year,
-            month: 0,
-            day: 0,
-        }
+        Self { year, month: 0, day: 0 }
     }
 
     /// The day, or an error where the calendar has no such day.
@@ -117,11 +113,7 @@ impl FromStr for Published {
             return Err(wrong());
         }
         let small = |value: u16| u8::try_from(value).map_err(|_| wrong());
-        Self::on_day(
-            year,
-            small(number(part(5..7)?)?)?,
-            small(number(part(8..10)?)?)?,
-        )
+        Self::on_day(year, small(number(part(5..7)?)?)?, small(number(part(8..10)?)?)?)
     }
 }
 
@@ -161,17 +153,8 @@ mod tests {
 
     #[test]
     fn days_that_the_calendar_lacks_are_refused() {
-        for text in [
-            "",
-            "20",
-            "2023-02-29",
-            "2024-13-01",
-            "2024-00-01",
-            "2024-1-1",
-            "2024-01-011",
-            "+024",
-            "２０２４",
-        ] {
+        for text in ["", "20", "2023-02-29", "2024-13-01", "2024-00-01", "2024-1-1", "2024-01-011", "+024", "２０２４"]
+        {
             assert!(text.parse::<Published>().is_err(), "{text}");
         }
     }
@@ -185,14 +168,8 @@ mod tests {
 
     #[test]
     fn a_known_day_beats_a_year_and_the_earlier_day_beats_the_later() {
-        assert_eq!(
-            date("2023").or_better(date("2024-05-06")),
-            date("2024-05-06")
-        );
-        assert_eq!(
-            date("2024-05-06").or_better(date("2024-05-01")),
-            date("2024-05-01")
-        );
+        assert_eq!(date("2023").or_better(date("2024-05-06")), date("2024-05-06"));
+        assert_eq!(date("2024-05-06").or_better(date("2024-05-01")), date("2024-05-01"));
         assert_eq!(date("2024").or_better(date("2023")), date("2023"));
     }
 

@@ -136,12 +136,8 @@ impl WithdrawnState {
     /// The state that a description states by its own words, as `** REJECT **` does.
     #[must_use]
     pub fn of_description(text: &str) -> Option<Self> {
-        let start: String = text
-            .chars()
-            .filter(|c| !c.is_whitespace() && *c != '*')
-            .take(14)
-            .collect::<String>()
-            .to_ascii_lowercase();
+        let start: String =
+            text.chars().filter(|c| !c.is_whitespace() && *c != '*').take(14).collect::<String>().to_ascii_lowercase();
         let starred = text.trim_start().starts_with("**");
         if start.starts_with("rejectedreason") || (starred && start.starts_with("reject")) {
             return Some(Self::Rejected);

@@ -47,23 +47,13 @@ pub fn by_name(name: &str) -> Result<&'static dyn Source> {
     let found = ALL.iter().copied().find(|source| source.name() == name);
     found.ok_or_else(|| Error::UnknownSource {
         name: name.into(),
-        known: ALL
-            .iter()
-            .map(|source| format!("`{}`", source.name()))
-            .collect::<Vec<_>>()
-            .join(", "),
+        known: ALL.iter().map(|source| format!("`{}`", source.name())).collect::<Vec<_>>().join(", "),
     })
 }
 
 /// The format of what `reader` holds; an error where `source` does not read that.
-pub(crate) fn expect_format(
-    source: &dyn Source,
-    reader: &mut dyn BufRead,
-    place: &str,
-) -> Result<Format> {
-    let head = reader
-        .fill_buf()
-        .map_err(|error| broken(source, place, &error))?;
+pub(crate) fn expect_format(source: &dyn Source, reader: &mut dyn BufRead, place: &str) -> Result<Format> {
+    let head = reader.fill_buf().map_err(|error| broken(source, place, &error))?;
     let format = Format::of(head);
     if source.accepts(format) {
         return Ok(format);
@@ -82,11 +72,7 @@ pub(crate) fn expect_format(
 
 /// The error of a file that is broken beyond one record.
 pub(crate) fn broken(source: &dyn Source, place: &str, error: &dyn std::fmt::Display) -> Error {
-    Error::Broken {
-        place: place.into(),
-        wanted: source.reads(),
-        detail: error.to_string(),
-    }
+    Error::Broken { place: place.into(), wanted: source.reads(), detail: error.to_string() }
 }
 
 #[cfg(test)]
@@ -111,10 +97,7 @@ pub(crate) mod tests {
             assert!(!source.licence().is_empty() && !source.reads().is_empty());
         }
         let error = by_name("mitre").err().unwrap().to_string();
-        assert!(
-            error.contains("`mitre`") && error.contains("`nvd`, `cvelist`, `cwe`"),
-            "{error}"
-        );
+        assert!(error.contains("`mitre`") && error.contains("`nvd`, `cvelist`, `cwe`"), "{error}");
     }
 
     #[test]
@@ -129,26 +112,12 @@ pub(crate) mod tests {
                     continue;
                 }
                 let message = parse(*source, text).unwrap_err().to_string();
-                assert!(
-                    message.contains("`here` looks like ") && message.contains(looks),
-                    "{message}"
-                );
-                assert!(
-                    message.ends_with(&format!("hint: source `{better}` reads that")),
-                    "{message}"
-                );
+                assert!(message.contains("`here` looks like ") && message.contains(looks), "{message}");
+                assert!(message.ends_with(&format!("hint: source `{better}` reads that")), "{message}");
             }
             let message = parse(*source, "<html>404</html>").unwrap_err().to_string();
-            assert!(
-                message.contains("a web page") && message.contains("no source reads that"),
-                "{message}"
-            );
-            assert!(
-                parse(*source, "")
-                    .unwrap_err()
-                    .to_string()
-                    .contains("an empty file")
-            );
+            assert!(message.contains("a web page") && message.contains("no source reads that"), "{message}");
+            assert!(parse(*source, "").unwrap_err().to_string().contains("an empty file"));
         }
     }
 }

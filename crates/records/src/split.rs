@@ -25,16 +25,11 @@ impl Borders {
     pub fn new(validation_from: Published, test_from: Published) -> Result<Self> {
         if test_from < validation_from {
             return Err(Error::Options {
-                problem: format!(
-                    "the test begins on `{test_from}`, before validation on `{validation_from}`"
-                ),
+                problem: format!("the test begins on `{test_from}`, before validation on `{validation_from}`"),
                 hint: "validation_from must not be after test_from".into(),
             });
         }
-        Ok(Self {
-            validation_from,
-            test_from,
-        })
+        Ok(Self { validation_from, test_from })
     }
 
     /// The split of a date; a year alone counts as its first day.
@@ -83,11 +78,8 @@ pub fn place(dates: &[Published], groups: &[u32], borders: &Borders) -> Vec<Plac
         let entry = earliest.entry(group).or_insert(split);
         *entry = split.min(*entry);
     }
-    let place = |(&group, &by_date): (&u32, &Split)| Placed {
-        split: earliest[&group],
-        by_date,
-        group: u64::from(group),
-    };
+    let place =
+        |(&group, &by_date): (&u32, &Split)| Placed { split: earliest[&group], by_date, group: u64::from(group) };
     groups.iter().zip(&by_date).map(place).collect()
 }
 
@@ -137,53 +129,24 @@ mod tests {
     #[test]
     fn a_year_alone_is_placed_as_its_first_day() {
         let split = |text: &str| borders().split_of(text.parse().unwrap());
-        assert_eq!(
-            (split("2022"), split("2023"), split("2024")),
-            (Split::Train, Split::Validation, Split::Test)
-        );
+        assert_eq!((split("2022"), split("2023"), split("2024")), (Split::Train, Split::Validation, Split::Test));
         let by_year = Borders::new(Published::in_year(2023), Published::in_year(2024)).unwrap();
         assert_eq!(by_year.split_of("2024-01-01".parse().unwrap()), Split::Test);
     }
 
     #[test]
     fn a_group_goes_to_the_split_of_its_earliest_member() {
-        let dates = dates(&[
-            "2024-05-01",
-            "2022-05-01",
-            "2023-05-01",
-            "2024-06-01",
-            "2023-06-01",
-        ]);
+        let dates = dates(&["2024-05-01", "2022-05-01", "2023-05-01", "2024-06-01", "2023-06-01"]);
         let placed = place(&dates, &[0, 0, 2, 2, 4], &borders());
         let splits: Vec<Split> = placed.iter().map(|one| one.split).collect();
-        assert_eq!(
-            splits,
-            [
-                Split::Train,
-                Split::Train,
-                Split::Validation,
-                Split::Validation,
-                Split::Validation
-            ]
-        );
+        assert_eq!(splits, [Split::Train, Split::Train, Split::Validation, Split::Validation, Split::Validation]);
         let want = [
-            Moved {
-                from: Split::Test,
-                to: Split::Train,
-                count: 1,
-            },
-            Moved {
-                from: Split::Test,
-                to: Split::Validation,
-                count: 1,
-            },
+            Moved { from: Split::Test, to: Split::Train, count: 1 },
+            Moved { from: Split::Test, to: Split::Validation, count: 1 },
         ];
         assert_eq!(moved(&placed).len(), 2);
         assert!(want.iter().all(|one| moved(&placed).contains(one)));
-        assert_eq!(
-            across_borders(placed.iter().map(|one| (one.group, one.split))),
-            0
-        );
+        assert_eq!(across_borders(placed.iter().map(|one| (one.group, one.split))), 0);
     }
 
     #[test]
@@ -201,8 +164,7 @@ mod tests {
 
     #[test]
     fn a_test_before_validation_is_refused() {
-        let error =
-            Borders::new("2024-01-01".parse().unwrap(), "2023-01-01".parse().unwrap()).unwrap_err();
+        let error = Borders::new("2024-01-01".parse().unwrap(), "2023-01-01".parse().unwrap()).unwrap_err();
         assert!(error.to_string().contains("`2023-01-01`"));
     }
 }

@@ -25,11 +25,7 @@ pub fn by_name(name: &str) -> Result<&'static dyn Task> {
     let found = ALL.iter().copied().find(|task| task.name() == name);
     found.ok_or_else(|| Error::UnknownTask {
         name: name.into(),
-        known: ALL
-            .iter()
-            .map(|task| format!("`{}`", task.name()))
-            .collect::<Vec<_>>()
-            .join(", "),
+        known: ALL.iter().map(|task| format!("`{}`", task.name())).collect::<Vec<_>>().join(", "),
     })
 }
 
@@ -78,9 +74,7 @@ impl Caps {
     pub fn draw<T>(&self, items: Vec<T>, split_of: impl Fn(&T) -> Split) -> Vec<T> {
         let mut keep = vec![true; items.len()];
         for split in Split::ALL {
-            let mut places: Vec<usize> = (0..items.len())
-                .filter(|&at| split_of(&items[at]) == split)
-                .collect();
+            let mut places: Vec<usize> = (0..items.len()).filter(|&at| split_of(&items[at]) == split).collect();
             let limit = self.of(split).unwrap_or(places.len()).min(places.len());
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
             rng.set_stream(split as u64);
@@ -91,11 +85,7 @@ impl Caps {
                 keep[at] = false;
             }
         }
-        items
-            .into_iter()
-            .zip(keep)
-            .filter_map(|(item, keep)| keep.then_some(item))
-            .collect()
+        items.into_iter().zip(keep).filter_map(|(item, keep)| keep.then_some(item)).collect()
     }
 }
 
@@ -146,37 +136,21 @@ mod tests {
     #[test]
     fn every_task_has_a_name_of_its_own_and_is_found_by_it() {
         for task in ALL {
-            assert_eq!(
-                ALL.iter()
-                    .filter(|other| other.name() == task.name())
-                    .count(),
-                1
-            );
+            assert_eq!(ALL.iter().filter(|other| other.name() == task.name()).count(), 1);
             assert_eq!(by_name(task.name()).unwrap().name(), task.name());
             assert!(!task.about().is_empty());
         }
         let error = by_name("poetry").err().unwrap().to_string();
-        assert!(
-            error.contains("`poetry`") && error.contains("`cwe_classify`"),
-            "{error}"
-        );
+        assert!(error.contains("`poetry`") && error.contains("`cwe_classify`"), "{error}");
     }
 
     #[test]
     fn a_draw_is_fixed_by_its_seed_and_keeps_the_order() {
         let items: Vec<u32> = (0..100).collect();
         let split_of = |item: &u32| {
-            if *item < 60 {
-                Split::Train
-            } else {
-                Split::Test
-            }
+            if *item < 60 { Split::Train } else { Split::Test }
         };
-        let caps = Caps {
-            train: Some(10),
-            seed: 7,
-            ..Caps::default()
-        };
+        let caps = Caps { train: Some(10), seed: 7, ..Caps::default() };
         let drawn = caps.draw(items.clone(), split_of);
         assert_eq!(drawn.len(), 10 + 40, "only the training split is limited");
         assert!(drawn.is_sorted());

@@ -39,13 +39,7 @@ pub struct LinearOptions {
 
 impl Default for LinearOptions {
     fn default() -> Self {
-        Self {
-            alpha: 1e-6,
-            max_epochs: 12,
-            tolerance: 1e-3,
-            patience: 5,
-            seed: 0,
-        }
+        Self { alpha: 1e-6, max_epochs: 12, tolerance: 1e-3, patience: 5, seed: 0 }
     }
 }
 
@@ -86,12 +80,8 @@ impl Linear {
     ) -> Self {
         assert_eq!(rows.len(), gold.len(), "one class a row");
         let starts: Vec<usize> = (0..classes).step_by(LANES).collect();
-        let train =
-            |&first: &usize| Trainer::new(first, features, options).train(rows, gold, on_epoch);
-        Self {
-            classes,
-            blocks: starts.par_iter().with_max_len(1).map(train).collect(),
-        }
+        let train = |&first: &usize| Trainer::new(first, features, options).train(rows, gold, on_epoch);
+        Self { classes, blocks: starts.par_iter().with_max_len(1).map(train).collect() }
     }
 
     /// How often [`Linear::fit`] calls `on_epoch`.
@@ -103,11 +93,7 @@ impl Linear {
     /// Each class's decision value: above 0 it says yes, and by more than 1 it is sure.
     #[must_use]
     pub fn decide(&self, row: &Row) -> Vec<f32> {
-        let mut values: Vec<f32> = self
-            .blocks
-            .iter()
-            .flat_map(|block| block.decide(row))
-            .collect();
+        let mut values: Vec<f32> = self.blocks.iter().flat_map(|block| block.decide(row)).collect();
         values.truncate(self.classes);
         values
     }
@@ -211,8 +197,7 @@ impl Trainer {
             let rate = self.rate();
             let steps = self.steps_of(&rows[index], gold[index], rate as f32, &mut losses);
             let factor = (1.0 - rate * self.options.alpha).max(0.0) as f32;
-            self.block
-                .shrink(&self.active.map(|active| if active { factor } else { 1.0 }));
+            self.block.shrink(&self.active.map(|active| if active { factor } else { 1.0 }));
             if steps.iter().any(|&step| step != 0.0) {
                 self.block.add(&rows[index], &steps);
             }
@@ -222,23 +207,13 @@ impl Trainer {
     }
 
     /// How far each lane moves along a row of class `gold`; adds the row's losses to `losses`.
-    fn steps_of(
-        &self,
-        row: &Row,
-        gold: usize,
-        rate: f32,
-        losses: &mut [f64; LANES],
-    ) -> [f32; LANES] {
+    fn steps_of(&self, row: &Row, gold: usize, rate: f32, losses: &mut [f64; LANES]) -> [f32; LANES] {
         let values = self.block.decide(row);
         std::array::from_fn(|lane| {
             let target = if gold == self.first + lane { 1.0 } else { -1.0 };
             let (loss, slope) = modified_huber(values[lane] * target);
             losses[lane] += f64::from(loss);
-            if self.active[lane] {
-                -rate * slope * target
-            } else {
-                0.0
-            }
+            if self.active[lane] { -rate * slope * target } else { 0.0 }
         })
     }
 
@@ -285,40 +260,22 @@ mod tests {
     /// Forty classes, each with a column of its own, ten rows a class with a column of noise.
     fn forty() -> (Vec<Row>, Vec<usize>) {
         let row = |index: u32| vec![(index % 40, 0.8), (40 + index % 7, 0.6)];
-        (
-            (0..400).map(row).collect(),
-            (0..400).map(|index| index % 40).collect(),
-        )
+        ((0..400).map(row).collect(), (0..400).map(|index| index % 40).collect())
     }
 
     fn best(values: &[f32]) -> usize {
-        (0..values.len())
-            .max_by(|&left, &right| values[left].total_cmp(&values[right]))
-            .unwrap()
+        (0..values.len()).max_by(|&left, &right| values[left].total_cmp(&values[right])).unwrap()
     }
 
     fn fit(rows: &[Row], gold: &[usize], seed: u64) -> Linear {
-        Linear::fit(
-            rows,
-            gold,
-            (47, 40),
-            LinearOptions {
-                seed,
-                ..LinearOptions::default()
-            },
-            &|| (),
-        )
+        Linear::fit(rows, gold, (47, 40), LinearOptions { seed, ..LinearOptions::default() }, &|| ())
     }
 
     #[test]
     fn separable_classes_are_separated_across_blocks() {
         let (rows, gold) = forty();
         let linear = fit(&rows, &gold, 0);
-        assert!(
-            rows.iter()
-                .zip(&gold)
-                .all(|(row, &gold)| best(&linear.decide(row)) == gold)
-        );
+        assert!(rows.iter().zip(&gold).all(|(row, &gold)| best(&linear.decide(row)) == gold));
         assert_eq!(linear.decide(&rows[0]).len(), 40);
     }
 
@@ -326,10 +283,7 @@ mod tests {
     fn a_seed_fixes_every_bit_whatever_the_number_of_threads() {
         let (rows, gold) = forty();
         let on = |threads, seed| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| fit(&rows, &gold, seed).decide(&rows[3]))
         };
         assert_eq!(on(1, 5), on(3, 5));
@@ -340,10 +294,7 @@ mod tests {
     fn the_slope_is_the_derivative_of_the_loss() {
         for margin in [-3.0_f32, -1.5, -0.5, 0.0, 0.9, 1.5] {
             let difference = modified_huber(margin + 1e-2).0 - modified_huber(margin - 1e-2).0;
-            assert!(
-                (difference / 2e-2 - modified_huber(margin).1).abs() < 1e-2,
-                "at {margin}"
-            );
+            assert!((difference / 2e-2 - modified_huber(margin).1).abs() < 1e-2, "at {margin}");
         }
     }
 
@@ -351,34 +302,19 @@ mod tests {
     fn multiplying_the_scale_out_changes_no_decision() {
         let row = vec![(0, 0.5), (2, 1.0)];
         let lanes = std::array::from_fn(|lane| lane as f32 * 1e5);
-        let block = Block {
-            weights: vec![Lanes(lanes); 3],
-            scale: Lanes([1.0; LANES]),
-            intercept: Lanes([0.25; LANES]),
-        };
+        let block =
+            Block { weights: vec![Lanes(lanes); 3], scale: Lanes([1.0; LANES]), intercept: Lanes([0.25; LANES]) };
         let (mut slow, mut fast) = (block.clone(), block);
         (0..4).for_each(|_| slow.shrink(&[0.1; LANES]));
         fast.shrink(&[1e-7; LANES]);
         (0..3).for_each(|_| fast.shrink(&[10.0; LANES]));
         assert_eq!(fast.scale.0[0], 1000.0);
-        assert!(
-            slow.decide(&row)
-                .iter()
-                .zip(fast.decide(&row))
-                .all(|(slow, fast)| (slow / fast - 1.0).abs() < 1e-4)
-        );
+        assert!(slow.decide(&row).iter().zip(fast.decide(&row)).all(|(slow, fast)| (slow / fast - 1.0).abs() < 1e-4));
     }
 
     #[test]
     fn a_class_that_learns_no_more_stops_and_its_neighbours_go_on() {
-        let mut trainer = Trainer::new(
-            0,
-            1,
-            LinearOptions {
-                patience: 2,
-                ..LinearOptions::default()
-            },
-        );
+        let mut trainer = Trainer::new(0, 1, LinearOptions { patience: 2, ..LinearOptions::default() });
         let mut losses = [100.0; LANES];
         for loss in [100.0, 50.0, 25.0] {
             losses[1] = loss;
@@ -395,9 +331,6 @@ mod tests {
             told.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         };
         let _ = Linear::fit(&rows, &gold, (47, 40), LinearOptions::default(), &tell);
-        assert_eq!(
-            told.into_inner(),
-            Linear::passes(40, LinearOptions::default())
-        );
+        assert_eq!(told.into_inner(), Linear::passes(40, LinearOptions::default()));
     }
 }

@@ -20,12 +20,7 @@ impl Majority {
         let mut counts: Vec<_> = counts.into_iter().collect();
         counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
         let share = |count: usize| (count as f64 / labels.len() as f64).ln();
-        Self {
-            ranked: counts
-                .into_iter()
-                .map(|(label, count)| (label.to_owned(), share(count)))
-                .collect(),
-        }
+        Self { ranked: counts.into_iter().map(|(label, count)| (label.to_owned(), share(count))).collect() }
     }
 
     /// Every training label with its log relative frequency in nats, best first; the same for every text.
@@ -42,25 +37,9 @@ mod tests {
     #[test]
     fn labels_are_ranked_by_frequency_and_then_by_name() {
         let majority = Majority::fit(&["b", "c", "b", "a"]);
-        assert_eq!(
-            majority
-                .ranked()
-                .iter()
-                .map(|(label, _)| label.as_str())
-                .collect::<Vec<_>>(),
-            ["b", "a", "c"]
-        );
+        assert_eq!(majority.ranked().iter().map(|(label, _)| label.as_str()).collect::<Vec<_>>(), ["b", "a", "c"]);
         assert!((majority.ranked()[0].1 - 0.5_f64.ln()).abs() < 1e-12);
-        assert!(
-            (majority
-                .ranked()
-                .iter()
-                .map(|(_, log)| log.exp())
-                .sum::<f64>()
-                - 1.0)
-                .abs()
-                < 1e-12
-        );
+        assert!((majority.ranked().iter().map(|(_, log)| log.exp()).sum::<f64>() - 1.0).abs() < 1e-12);
     }
 
     #[test]

@@ -40,11 +40,7 @@ pub struct TfidfOptions {
 
 impl Default for TfidfOptions {
     fn default() -> Self {
-        Self {
-            vectorizer: VectorizerOptions::default(),
-            linear: LinearOptions::default(),
-            min_label_count: 5,
-        }
+        Self { vectorizer: VectorizerOptions::default(), linear: LinearOptions::default(), min_label_count: 5 }
     }
 }
 
@@ -89,23 +85,11 @@ impl TfidfLinear {
             .unzip();
         let vectorizer = Vectorizer::fit(&texts, options.vectorizer);
         let rows = vectorizer.transform_all(&texts);
-        let (done, total) = (
-            AtomicUsize::new(0),
-            Linear::passes(classes.len(), options.linear),
-        );
-        let on_epoch = || {
-            progress(Progress {
-                done: done.fetch_add(1, Ordering::Relaxed) + 1,
-                total,
-            })
-        };
+        let (done, total) = (AtomicUsize::new(0), Linear::passes(classes.len(), options.linear));
+        let on_epoch = || progress(Progress { done: done.fetch_add(1, Ordering::Relaxed) + 1, total });
         let shape = (vectorizer.features(), classes.len());
         let linear = Linear::fit(&rows, &gold, shape, options.linear, &on_epoch);
-        Ok(Self {
-            vectorizer,
-            linear,
-            labels: classes.into_iter().map(str::to_owned).collect(),
-        })
+        Ok(Self { vectorizer, linear, labels: classes.into_iter().map(str::to_owned).collect() })
     }
 
     /// The labels it can predict, ascending.
@@ -124,13 +108,9 @@ impl TfidfLinear {
     #[must_use]
     pub fn predict_ranked(&self, text: &str) -> Vec<(String, f64)> {
         let values = self.linear.decide(&self.vectorizer.transform(text));
-        let mut ranked: Vec<(&String, f64)> =
-            self.labels.iter().zip(log_softmax(&values)).collect();
+        let mut ranked: Vec<(&String, f64)> = self.labels.iter().zip(log_softmax(&values)).collect();
         ranked.sort_by(|left, right| right.1.total_cmp(&left.1));
-        ranked
-            .into_iter()
-            .map(|(label, log)| (label.clone(), log))
-            .collect()
+        ranked.into_iter().map(|(label, log)| (label.clone(), log)).collect()
     }
 
     /// The first `most` of [`Self::predict_ranked`] for each text, in parallel.
@@ -152,28 +132,14 @@ fn frequent<'a>(labels: &[&'a str], min: usize) -> Result<Vec<&'a str>, FitError
         *counts.entry(label).or_default() += 1;
     }
     let most = counts.values().max().copied().unwrap_or(0);
-    let kept: Vec<&str> = counts
-        .into_iter()
-        .filter(|&(_, count)| count >= min)
-        .map(|(label, _)| label)
-        .collect();
-    if kept.is_empty() {
-        Err(FitError::NothingToLearn { min, most })
-    } else {
-        Ok(kept)
-    }
+    let kept: Vec<&str> = counts.into_iter().filter(|&(_, count)| count >= min).map(|(label, _)| label).collect();
+    if kept.is_empty() { Err(FitError::NothingToLearn { min, most }) } else { Ok(kept) }
 }
 
 fn log_softmax(values: &[f32]) -> Vec<f64> {
     let largest = f64::from(values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let sum: f64 = values
-        .iter()
-        .map(|&value| (f64::from(value) - largest).exp())
-        .sum();
-    values
-        .iter()
-        .map(|&value| f64::from(value) - largest - sum.ln())
-        .collect()
+    let sum: f64 = values.iter().map(|&value| (f64::from(value) - largest).exp()).sum();
+    values.iter().map(|&value| f64::from(value) - largest - sum.ln()).collect()
 }
 
 #[cfg(test)]
@@ -183,76 +149,34 @@ mod tests {
     /// Invented advisories: four flaws, each told over six invented products.
     fn advisories() -> (Vec<String>, Vec<&'static str>) {
         let flaws = [
-            (
-                "CWE-79",
-                "lets a visitor run script in the browser of an editor through the title field",
-            ),
-            (
-                "CWE-89",
-                "joins the order number into a database query, so anyone can read every table",
-            ),
-            (
-                "CWE-22",
-                "follows dots and slashes in an archive name and writes outside its folder",
-            ),
-            (
-                "CWE-787",
-                "writes one element past the end of its buffer when a header is too long",
-            ),
+            ("CWE-79", "lets a visitor run script in the browser of an editor through the title field"),
+            ("CWE-89", "joins the order number into a database query, so anyone can read every table"),
+            ("CWE-22", "follows dots and slashes in an archive name and writes outside its folder"),
+            ("CWE-787", "writes one element past the end of its buffer when a header is too long"),
         ];
-        let products = [
-            "Quillmoor",
-            "Tarnbridge",
-            "Okapi Ledger",
-            "Fennwick",
-            "Larkspur Mail",
-            "Brindle",
-        ];
-        let all = products
-            .iter()
-            .flat_map(|product| flaws.map(|(label, flaw)| (format!("{product} {flaw}."), label)));
+        let products = ["Quillmoor", "Tarnbridge", "Okapi Ledger", "Fennwick", "Larkspur Mail", "Brindle"];
+        let all = products.iter().flat_map(|product| flaws.map(|(label, flaw)| (format!("{product} {flaw}."), label)));
         all.unzip()
     }
 
     fn fit(options: &TfidfOptions) -> Result<TfidfLinear, FitError> {
         let (texts, labels) = advisories();
-        TfidfLinear::fit(
-            &texts.iter().map(String::as_str).collect::<Vec<_>>(),
-            &labels,
-            options,
-            &|_| (),
-        )
+        TfidfLinear::fit(&texts.iter().map(String::as_str).collect::<Vec<_>>(), &labels, options, &|_| ())
     }
 
     #[test]
     fn the_flaw_decides_not_the_product() {
         let trained = fit(&TfidfOptions::default()).unwrap();
         let best = |text| trained.predict_ranked(text)[0].0.clone();
-        assert_eq!(
-            best(
-                "In Okapi Ledger 4 a script in the title field runs in another visitor's browser."
-            ),
-            "CWE-79"
-        );
-        assert_eq!(
-            best("Gorsefield lets anyone read a table through a database query."),
-            "CWE-89"
-        );
-        assert_eq!(
-            best("An archive whose name has dots and slashes writes outside of the folder."),
-            "CWE-22"
-        );
-        assert_eq!(
-            best("Brindle: a long header writes past the end of a buffer."),
-            "CWE-787"
-        );
+        assert_eq!(best("In Okapi Ledger 4 a script in the title field runs in another visitor's browser."), "CWE-79");
+        assert_eq!(best("Gorsefield lets anyone read a table through a database query."), "CWE-89");
+        assert_eq!(best("An archive whose name has dots and slashes writes outside of the folder."), "CWE-22");
+        assert_eq!(best("Brindle: a long header writes past the end of a buffer."), "CWE-787");
     }
 
     #[test]
     fn probabilities_of_all_labels_sum_to_one_and_descend() {
-        let ranked = fit(&TfidfOptions::default())
-            .unwrap()
-            .predict_ranked("a buffer in the browser");
+        let ranked = fit(&TfidfOptions::default()).unwrap().predict_ranked("a buffer in the browser");
         assert_eq!(ranked.len(), 4);
         assert!((ranked.iter().map(|(_, log)| log.exp()).sum::<f64>() - 1.0).abs() < 1e-9);
         assert!(ranked.windows(2).all(|pair| pair[0].1 >= pair[1].1));
@@ -261,23 +185,12 @@ mod tests {
     #[test]
     fn an_unknown_text_is_ranked_too() {
         let trained = fit(&TfidfOptions::default()).unwrap();
-        assert_eq!(
-            trained
-                .predict_all(&["", "zzz 雪"], 3)
-                .iter()
-                .map(Vec::len)
-                .collect::<Vec<_>>(),
-            [3, 3]
-        );
+        assert_eq!(trained.predict_all(&["", "zzz 雪"], 3).iter().map(Vec::len).collect::<Vec<_>>(), [3, 3]);
     }
 
     #[test]
     fn too_rare_labels_are_an_error_that_says_how_rare() {
-        let error = fit(&TfidfOptions {
-            min_label_count: 7,
-            ..TfidfOptions::default()
-        })
-        .unwrap_err();
+        let error = fit(&TfidfOptions { min_label_count: 7, ..TfidfOptions::default() }).unwrap_err();
         assert_eq!(error, FitError::NothingToLearn { min: 7, most: 6 });
         assert!(error.to_string().contains("\nhint: "));
     }

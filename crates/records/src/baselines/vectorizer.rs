@@ -20,10 +20,7 @@ pub struct VectorizerOptions {
 
 impl Default for VectorizerOptions {
     fn default() -> Self {
-        Self {
-            min_document_frequency: 3,
-            max_features: 300_000,
-        }
+        Self { min_document_frequency: 3, max_features: 300_000 }
     }
 }
 
@@ -65,29 +62,12 @@ impl Vectorizer {
             .filter(|(_, frequency)| frequency.documents >= options.min_document_frequency)
             .map(|(term, frequency)| (spelling(term, &names), term, frequency))
             .collect();
-        kept.par_sort_unstable_by(|left, right| {
-            right
-                .2
-                .total
-                .cmp(&left.2.total)
-                .then_with(|| left.0.cmp(&right.0))
-        });
+        kept.par_sort_unstable_by(|left, right| right.2.total.cmp(&left.2.total).then_with(|| left.0.cmp(&right.0)));
         kept.truncate(options.max_features.min(NONE as usize));
         kept.par_sort_unstable_by(|left, right| left.0.cmp(&right.0));
-        let idf = kept
-            .iter()
-            .map(|(_, _, frequency)| idf(texts.len(), frequency.documents))
-            .collect();
-        let columns = kept
-            .iter()
-            .zip(0..)
-            .map(|(&(_, term, _), column)| (term, column))
-            .collect();
-        Self {
-            words: used_words(&kept, &names),
-            columns,
-            idf,
-        }
+        let idf = kept.iter().map(|(_, _, frequency)| idf(texts.len(), frequency.documents)).collect();
+        let columns = kept.iter().zip(0..).map(|(&(_, term, _), column)| (term, column)).collect();
+        Self { words: used_words(&kept, &names), columns, idf }
     }
 
     /// Number of columns.
@@ -100,26 +80,15 @@ impl Vectorizer {
     #[must_use]
     pub fn transform(&self, text: &str) -> Row {
         let mut words = Vec::new();
-        for_each_word(text, |word| {
-            words.push(self.words.get(word).copied().unwrap_or(NONE))
-        });
-        let mut columns: Vec<u32> = terms(&words)
-            .filter_map(|term| self.columns.get(&term).copied())
-            .collect();
+        for_each_word(text, |word| words.push(self.words.get(word).copied().unwrap_or(NONE)));
+        let mut columns: Vec<u32> = terms(&words).filter_map(|term| self.columns.get(&term).copied()).collect();
         columns.sort_unstable();
         let weight = |same: &[u32]| {
             let count = same.len() as f32;
             (same[0], (1.0 + count.ln()) * self.idf[same[0] as usize])
         };
-        let mut row: Row = columns
-            .chunk_by(|left, right| left == right)
-            .map(weight)
-            .collect();
-        let length = row
-            .iter()
-            .map(|(_, value)| value * value)
-            .sum::<f32>()
-            .sqrt();
+        let mut row: Row = columns.chunk_by(|left, right| left == right).map(weight).collect();
+        let length = row.iter().map(|(_, value)| value * value).sum::<f32>().sqrt();
         row.iter_mut().for_each(|(_, value)| *value /= length);
         row
     }
@@ -150,9 +119,7 @@ fn count(texts: &[&str]) -> (Vec<String>, HashMap<Term, Frequency>) {
         }
     }
     let mut names = vec![String::new(); numbers.len()];
-    numbers
-        .into_iter()
-        .for_each(|(word, number)| names[number as usize] = word);
+    numbers.into_iter().for_each(|(word, number)| names[number as usize] = word);
     (names, frequencies)
 }
 
@@ -178,27 +145,14 @@ fn for_each_word(text: &str, each: impl FnMut(&str)) {
 
 /// The words and the pairs of neighbours among them; unknown words belong to no term.
 fn terms(words: &[u32]) -> impl Iterator<Item = Term> {
-    let single = words.iter().map(|&first| Term {
-        first,
-        second: NONE,
-    });
-    let pairs = words
-        .windows(2)
-        .filter(|pair| pair[1] != NONE)
-        .map(|pair| Term {
-            first: pair[0],
-            second: pair[1],
-        });
+    let single = words.iter().map(|&first| Term { first, second: NONE });
+    let pairs = words.windows(2).filter(|pair| pair[1] != NONE).map(|pair| Term { first: pair[0], second: pair[1] });
     single.chain(pairs).filter(|term| term.first != NONE)
 }
 
 fn spelling(term: Term, names: &[String]) -> String {
     let first = &names[term.first as usize];
-    if term.second == NONE {
-        first.clone()
-    } else {
-        format!("{first} {}", names[term.second as usize])
-    }
+    if term.second == NONE { first.clone() } else { format!("{first} {}", names[term.second as usize]) }
 }
 
 fn idf(documents: usize, with_term: u32) -> f32 {
@@ -207,23 +161,15 @@ fn idf(documents: usize, with_term: u32) -> f32 {
 
 /// The words that some kept term needs.
 fn used_words(kept: &[(String, Term, Frequency)], names: &[String]) -> HashMap<String, u32> {
-    let numbers = kept
-        .iter()
-        .flat_map(|(_, term, _)| [term.first, term.second]);
-    numbers
-        .filter(|&number| number != NONE)
-        .map(|number| (names[number as usize].clone(), number))
-        .collect()
+    let numbers = kept.iter().flat_map(|(_, term, _)| [term.first, term.second]);
+    numbers.filter(|&number| number != NONE).map(|number| (names[number as usize].clone(), number)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ANY: VectorizerOptions = VectorizerOptions {
-        min_document_frequency: 1,
-        max_features: 100,
-    };
+    const ANY: VectorizerOptions = VectorizerOptions { min_document_frequency: 1, max_features: 100 };
 
     fn words(text: &str) -> Vec<String> {
         let mut words = Vec::new();
@@ -232,75 +178,35 @@ mod tests {
     }
 
     fn vocabulary(vectorizer: &Vectorizer) -> Vec<String> {
-        let mut names = vec![
-            String::new();
-            vectorizer
-                .words
-                .values()
-                .max()
-                .map_or(0, |&most| most as usize + 1)
-        ];
-        vectorizer
-            .words
-            .iter()
-            .for_each(|(word, &number)| names[number as usize] = word.clone());
-        let mut columns: Vec<_> = vectorizer
-            .columns
-            .iter()
-            .map(|(&term, &column)| (column, spelling(term, &names)))
-            .collect();
+        let mut names = vec![String::new(); vectorizer.words.values().max().map_or(0, |&most| most as usize + 1)];
+        vectorizer.words.iter().for_each(|(word, &number)| names[number as usize] = word.clone());
+        let mut columns: Vec<_> =
+            vectorizer.columns.iter().map(|(&term, &column)| (column, spelling(term, &names))).collect();
         columns.sort();
         columns.into_iter().map(|(_, name)| name).collect()
     }
 
     #[test]
     fn words_have_two_characters_and_ignore_case_and_punctuation() {
-        assert_eq!(
-            words("A Héap-based bug_2 in x (v1.20)!"),
-            ["héap", "based", "bug_2", "in", "v1", "20"]
-        );
+        assert_eq!(words("A Héap-based bug_2 in x (v1.20)!"), ["héap", "based", "bug_2", "in", "v1", "20"]);
     }
 
     #[test]
     fn a_dropped_short_word_makes_its_neighbours_neighbours() {
-        assert_eq!(
-            vocabulary(&Vectorizer::fit(&["read a file"], ANY)),
-            ["file", "read", "read file"]
-        );
+        assert_eq!(vocabulary(&Vectorizer::fit(&["read a file"], ANY)), ["file", "read", "read file"]);
     }
 
     #[test]
     fn weights_are_those_of_the_published_formulae() {
         let vectorizer = Vectorizer::fit(&["red red fox", "red owl", "grey owl"], ANY);
-        assert_eq!(
-            vocabulary(&vectorizer),
-            [
-                "fox", "grey", "grey owl", "owl", "red", "red fox", "red owl", "red red"
-            ]
-        );
+        assert_eq!(vocabulary(&vectorizer), ["fox", "grey", "grey owl", "owl", "red", "red fox", "red owl", "red red"]);
         // Terms of the first text: fox, red fox, red red in one of three documents, red (twice) in two.
-        let (rare, red) = (
-            2.0_f32.ln() + 1.0,
-            (1.0 + 2.0_f32.ln()) * ((4.0_f32 / 3.0).ln() + 1.0),
-        );
+        let (rare, red) = (2.0_f32.ln() + 1.0, (1.0 + 2.0_f32.ln()) * ((4.0_f32 / 3.0).ln() + 1.0));
         let length = (3.0 * rare * rare + red * red).sqrt();
-        let expected = [
-            (0, rare / length),
-            (4, red / length),
-            (5, rare / length),
-            (7, rare / length),
-        ];
+        let expected = [(0, rare / length), (4, red / length), (5, rare / length), (7, rare / length)];
         let row = vectorizer.transform("Red, red FOX");
-        assert_eq!(
-            row.iter().map(|&(column, _)| column).collect::<Vec<_>>(),
-            expected.map(|(column, _)| column)
-        );
-        assert!(
-            row.iter()
-                .zip(expected)
-                .all(|(left, right)| (left.1 - right.1).abs() < 1e-6),
-            "{row:?}"
-        );
+        assert_eq!(row.iter().map(|&(column, _)| column).collect::<Vec<_>>(), expected.map(|(column, _)| column));
+        assert!(row.iter().zip(expected).all(|(left, right)| (left.1 - right.1).abs() < 1e-6), "{row:?}");
     }
 
     #[test]
@@ -309,33 +215,16 @@ mod tests {
         let vectorizer = Vectorizer::fit(&["red red fox", "red owl", "grey owl"], ANY);
         let row = vectorizer.transform("Red, red FOX");
         let expected = [0.463_334_27, 0.596_627_24, 0.463_334_27, 0.463_334_27_f32];
-        assert!(
-            row.iter()
-                .zip(expected)
-                .all(|(left, right)| (left.1 - right).abs() < 1e-6)
-        );
+        assert!(row.iter().zip(expected).all(|(left, right)| (left.1 - right).abs() < 1e-6));
     }
 
     #[test]
     fn rare_terms_fall_to_the_document_frequency_and_the_rest_to_the_number_of_columns() {
         let texts = ["cat dog", "cat dog", "cat eel", "eel emu"];
-        let twice = VectorizerOptions {
-            min_document_frequency: 2,
-            max_features: 100,
-        };
-        assert_eq!(
-            vocabulary(&Vectorizer::fit(&texts, twice)),
-            ["cat", "cat dog", "dog", "eel"]
-        );
-        let two = VectorizerOptions {
-            max_features: 2,
-            ..twice
-        };
-        assert_eq!(
-            vocabulary(&Vectorizer::fit(&texts, two)),
-            ["cat", "cat dog"],
-            "ties in the order of letters"
-        );
+        let twice = VectorizerOptions { min_document_frequency: 2, max_features: 100 };
+        assert_eq!(vocabulary(&Vectorizer::fit(&texts, twice)), ["cat", "cat dog", "dog", "eel"]);
+        let two = VectorizerOptions { max_features: 2, ..twice };
+        assert_eq!(vocabulary(&Vectorizer::fit(&texts, two)), ["cat", "cat dog"], "ties in the order of letters");
     }
 
     #[test]

@@ -33,16 +33,8 @@ mod tests {
     #[test]
     fn nats_become_bits_and_are_spread_over_all_bytes() {
         let mut given = answers(&[("a", "a"), ("a", "b")]);
-        given[0] = Answer {
-            nats: Some(4.0 * LN_2),
-            bytes: 2,
-            ..given[0].clone()
-        };
-        given[1] = Answer {
-            nats: Some(2.0 * LN_2),
-            bytes: 6,
-            ..given[1].clone()
-        };
+        given[0] = Answer { nats: Some(4.0 * LN_2), bytes: 2, ..given[0].clone() };
+        given[1] = Answer { nats: Some(2.0 * LN_2), bytes: 6, ..given[1].clone() };
         assert!((BitsPerByte.compute(&given, &[1; 2]).unwrap() - 0.75).abs() < 1e-12);
     }
 }

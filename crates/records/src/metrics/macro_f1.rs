@@ -64,9 +64,7 @@ mod tests {
     fn an_unparseable_answer_is_a_miss_without_a_label_of_its_own() {
         // a: gold 2, predicted 1, correct 1 -> 2/3; b -> 1.
         let given = answers(&[("a", "a"), ("a", ""), ("b", "b")]);
-        assert!(
-            (MacroF1.compute(&given, &[1; 3]).unwrap() - (2.0 / 3.0 + 1.0) / 2.0).abs() < 1e-12
-        );
+        assert!((MacroF1.compute(&given, &[1; 3]).unwrap() - (2.0 / 3.0 + 1.0) / 2.0).abs() < 1e-12);
     }
 
     #[test]
@@ -79,14 +77,9 @@ mod tests {
     fn the_interval_holds_the_value_where_most_labels_are_rare_and_missed() {
         let frequent = (0..300).map(|index| ("a", if index % 3 == 0 { "b" } else { "a" }));
         let rare: Vec<String> = (0..60).map(|index| format!("rare-{index}")).collect();
-        let given: Vec<(&str, &str)> = frequent
-            .chain(rare.iter().map(|label| (label.as_str(), "a")))
-            .collect();
+        let given: Vec<(&str, &str)> = frequent.chain(rare.iter().map(|label| (label.as_str(), "a"))).collect();
         let result = evaluate("rare", &answers(&given), Bootstrap::default(), 3);
         let estimate = result.estimate("macro_f1").unwrap();
-        assert!(
-            estimate.low < estimate.value && estimate.value < estimate.high,
-            "{estimate:?}"
-        );
+        assert!(estimate.low < estimate.value && estimate.value < estimate.high, "{estimate:?}");
     }
 }

@@ -25,10 +25,7 @@ impl Metric for MicroF1 {
     fn prepare(&self, answers: &[Answer]) -> Box<dyn Tally> {
         let part = |answer: &Answer| {
             let correct = f64::from(u8::from(answer.is_correct()));
-            (
-                2.0 * correct,
-                1.0 + f64::from(u8::from(answer.parsed.is_some())),
-            )
+            (2.0 * correct, 1.0 + f64::from(u8::from(answer.parsed.is_some())))
         };
         RatioTally::new(answers.iter().map(part).collect(), |ratio| ratio)
     }

@@ -32,16 +32,8 @@ mod tests {
     #[test]
     fn long_texts_weigh_by_their_tokens_and_texts_without_likelihood_do_not_weigh() {
         let mut given = answers(&[("a", "a"), ("a", "b"), ("b", "")]);
-        given[0] = Answer {
-            nats: Some(8.0_f64.ln()),
-            tokens: 1,
-            ..given[0].clone()
-        };
-        given[1] = Answer {
-            nats: Some(2.0_f64.ln()),
-            tokens: 3,
-            ..given[1].clone()
-        };
+        given[0] = Answer { nats: Some(8.0_f64.ln()), tokens: 1, ..given[0].clone() };
+        given[1] = Answer { nats: Some(2.0_f64.ln()), tokens: 3, ..given[1].clone() };
         let tally = Perplexity.prepare(&given);
         assert!((tally.value(&[1; 3]).unwrap() - 2.0).abs() < 1e-12); // 16^(1/4)
         assert_eq!(tally.denominator(), 2);

@@ -31,11 +31,7 @@ fn is_hit(answer: &Answer) -> bool {
     if answer.ranked.is_empty() {
         return answer.is_correct();
     }
-    answer
-        .ranked
-        .iter()
-        .take(K)
-        .any(|(label, _)| *label == answer.gold)
+    answer.ranked.iter().take(K).any(|(label, _)| *label == answer.gold)
 }
 
 #[cfg(test)]
@@ -47,9 +43,7 @@ mod tests {
     fn the_third_rank_counts_the_fourth_does_not_and_no_ranking_falls_back() {
         let mut given = answers(&[("c", "a"), ("d", "a"), ("a", "a"), ("a", "")]);
         for answer in &mut given[..2] {
-            answer.ranked = ["a", "b", "c", "d"]
-                .map(|label| (label.into(), -1.0))
-                .to_vec();
+            answer.ranked = ["a", "b", "c", "d"].map(|label| (label.into(), -1.0)).to_vec();
         }
         assert_eq!(Top3.compute(&given, &[1, 0, 0, 0]), Some(1.0));
         assert_eq!(Top3.compute(&given, &[0, 1, 0, 0]), Some(0.0));

@@ -19,9 +19,7 @@ impl Metric for Unparseable {
     }
 
     fn prepare(&self, answers: &[Answer]) -> Box<dyn Tally> {
-        RatioTally::mean(answers, |answer| {
-            f64::from(u8::from(answer.parsed.is_none()))
-        })
+        RatioTally::mean(answers, |answer| f64::from(u8::from(answer.parsed.is_none())))
     }
 }
 

@@ -45,21 +45,11 @@ impl Source for CveList {
             // It lies beside the records and says which of them changed.
             return Ok(());
         }
-        let head = reader
-            .fill_buf()
-            .map_err(|error| broken(self, place, &error))?;
-        let bom = if head.starts_with(b"\xef\xbb\xbf") {
-            3
-        } else {
-            0
-        };
+        let head = reader.fill_buf().map_err(|error| broken(self, place, &error))?;
+        let bom = if head.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
         let is_array = head[bom..].trim_ascii_start().first() == Some(&b'[');
         reader.consume(bom);
-        if is_array {
-            self.parse_array(reader, place, sink)
-        } else {
-            self.parse_lines(reader, place, sink)
-        }
+        if is_array { self.parse_array(reader, place, sink) } else { self.parse_lines(reader, place, sink) }
     }
 }
 
@@ -83,10 +73,7 @@ impl CveList {
             number += 1;
             let place_of_line = || format!("{place} line {number}");
             if line.len() > MAX_RECORD_BYTES {
-                sink(Err(Reject {
-                    place: place_of_line(),
-                    reason: RejectReason::TooLarge,
-                }));
+                sink(Err(Reject { place: place_of_line(), reason: RejectReason::TooLarge }));
                 continue;
             }
             let text = line.trim_ascii();
@@ -99,33 +86,20 @@ impl CveList {
             first = false;
             match std::str::from_utf8(text) {
                 Ok(text) => read_or_reject(text, &place_of_line, sink),
-                Err(_) => sink(Err(Reject {
-                    place: place_of_line(),
-                    reason: RejectReason::Malformed,
-                })),
+                Err(_) => sink(Err(Reject { place: place_of_line(), reason: RejectReason::Malformed })),
             }
         }
         Ok(())
     }
 
     /// One record, of which `start` was read already.
-    fn parse_single(
-        self,
-        start: Vec<u8>,
-        reader: &mut dyn BufRead,
-        place: &str,
-        sink: Sink<'_>,
-    ) -> Result<()> {
+    fn parse_single(self, start: Vec<u8>, reader: &mut dyn BufRead, place: &str, sink: Sink<'_>) -> Result<()> {
         let broken = |error: &dyn std::fmt::Display| broken(&self, place, error);
         let mut bytes = start;
         let mut limited = reader.take(MAX_RECORD_BYTES as u64 + 1);
-        limited
-            .read_to_end(&mut bytes)
-            .map_err(|error| broken(&error))?;
+        limited.read_to_end(&mut bytes).map_err(|error| broken(&error))?;
         if bytes.len() > MAX_RECORD_BYTES {
-            return Err(broken(&format!(
-                "one record has more than {MAX_RECORD_BYTES} bytes"
-            )));
+            return Err(broken(&format!("one record has more than {MAX_RECORD_BYTES} bytes")));
         }
         let text = std::str::from_utf8(&bytes).map_err(|error| broken(&error))?;
         serde_json::from_str::<IgnoredAny>(text).map_err(|error| broken(&error))?;
@@ -256,10 +230,7 @@ struct Affected<'a> {
 
 fn read_or_reject(text: &str, place: &dyn Fn() -> String, sink: Sink<'_>) {
     if let Err(reason) = read(text, place, sink) {
-        sink(Err(Reject {
-            place: place(),
-            reason,
-        }));
+        sink(Err(Reject { place: place(), reason }));
     }
 }
 
@@ -269,35 +240,13 @@ fn read(text: &str, place: &dyn Fn() -> String, sink: Sink<'_>) -> Result<(), Re
     let metadata = &record.cve_metadata;
     let mut draft = Draft::new(NAME, &metadata.cve_id)?;
     draft.describe(&record.containers.cna.descriptions);
-    draft.date(
-        metadata.date_published.as_deref(),
-        metadata.date_updated.as_deref(),
-    );
-    let named = record
-        .containers
-        .cna
-        .provider_metadata
-        .short_name
-        .as_deref();
+    draft.date(metadata.date_published.as_deref(), metadata.date_updated.as_deref());
+    let named = record.containers.cna.provider_metadata.short_name.as_deref();
     let cna = voice_name("cna", named.or(metadata.assigner_short_name.as_deref()));
-    add_container(
-        &record.containers.cna,
-        Voice {
-            source: &cna,
-            primary: true,
-        },
-        &mut draft,
-    );
+    add_container(&record.containers.cna, Voice { source: &cna, primary: true }, &mut draft);
     for container in &record.containers.adp {
         let adp = voice_name("adp", container.provider_metadata.short_name.as_deref());
-        add_container(
-            container,
-            Voice {
-                source: &adp,
-                primary: false,
-            },
-            &mut draft,
-        );
+        add_container(container, Voice { source: &adp, primary: false }, &mut draft);
     }
     let state = match metadata.state.as_deref() {
         Some("REJECTED") => Some(WithdrawnState::Rejected),
@@ -309,11 +258,7 @@ fn read(text: &str, place: &dyn Fn() -> String, sink: Sink<'_>) -> Result<(), Re
 }
 
 fn add_container(container: &Container<'_>, voice: Voice<'_>, draft: &mut Draft) {
-    for problem in container
-        .problem_types
-        .iter()
-        .flat_map(|one| &one.descriptions)
-    {
+    for problem in container.problem_types.iter().flat_map(|one| &one.descriptions) {
         match (problem.cwe_id.as_deref(), problem.description.as_deref()) {
             (Some(id), _) if !id.trim().is_empty() => draft.cwe(id, voice),
             (_, Some(text)) => draft.cwe_in_text(text, voice),
@@ -322,10 +267,7 @@ fn add_container(container: &Container<'_>, voice: Voice<'_>, draft: &mut Draft)
     }
     for metric in &container.metrics {
         let versions = [&metric.v4_0, &metric.v3_1, &metric.v3_0, &metric.v2_0];
-        let vectors = versions
-            .into_iter()
-            .flatten()
-            .filter_map(|cvss| cvss.vector.as_deref());
+        let vectors = versions.into_iter().flatten().filter_map(|cvss| cvss.vector.as_deref());
         vectors.for_each(|vector| draft.cvss(vector, voice));
     }
     for affected in &container.affected {
@@ -363,21 +305,11 @@ mod tests {
         assert_eq!(records.len(), 4);
         let one = first(&records);
         assert_eq!(one.id.to_string(), "CVE-2024-0201");
-        assert_eq!(
-            (one.published.to_string().as_str(), one.modified),
-            ("2024-02-03", 20_240_701_000_000)
-        );
+        assert_eq!((one.published.to_string().as_str(), one.modified), ("2024-02-03", 20_240_701_000_000));
         let labels: Vec<_> = one
             .cwes
             .iter()
-            .map(|label| {
-                (
-                    label.value.to_string(),
-                    label.source.as_str(),
-                    label.primary,
-                    label.from_text,
-                )
-            })
+            .map(|label| (label.value.to_string(), label.source.as_str(), label.primary, label.from_text))
             .collect();
         let want = [
             ("CWE-79".to_owned(), "cna:acme", true, false),
@@ -388,16 +320,9 @@ mod tests {
         let vectors: Vec<_> = one.cvss.iter().map(|label| label.source.as_str()).collect();
         assert_eq!(vectors, ["cna:acme", "cna:acme", "adp:CISA-ADP"]);
         assert_eq!(one.products[0].product, "Kettle");
-        assert!(
-            matches!(&records[1], Record::Withdrawn(one) if one.state == WithdrawnState::Rejected)
-        );
-        assert!(
-            matches!(&records[2], Record::Withdrawn(one) if one.state == WithdrawnState::Reserved)
-        );
-        let reasons: Vec<_> = rejects
-            .iter()
-            .map(|reject| (reject.place.as_str(), reject.reason))
-            .collect();
+        assert!(matches!(&records[1], Record::Withdrawn(one) if one.state == WithdrawnState::Rejected));
+        assert!(matches!(&records[2], Record::Withdrawn(one) if one.state == WithdrawnState::Reserved));
+        let reasons: Vec<_> = rejects.iter().map(|reject| (reject.place.as_str(), reject.reason)).collect();
         let want = [
             ("here line 4", RejectReason::Malformed),
             ("here line 5", RejectReason::NoEnglishDescription),
@@ -409,9 +334,7 @@ mod tests {
     #[test]
     fn a_record_without_dates_and_names_is_dated_by_its_id() {
         let (records, _) = parse(&CveList, LINES).unwrap();
-        let Record::Vulnerability(last) = &records[3] else {
-            panic!("{records:?}")
-        };
+        let Record::Vulnerability(last) = &records[3] else { panic!("{records:?}") };
         assert_eq!(last.published.to_string(), "2023");
         assert_eq!(last.cwes[0].source, "cna");
     }
@@ -421,32 +344,18 @@ mod tests {
         let line = LINES.lines().next().unwrap();
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
         let pretty = serde_json::to_string_pretty(&value).unwrap();
-        for text in [
-            pretty.clone(),
-            format!("\u{feff}{pretty}"),
-            format!("[{line},\n{pretty}]"),
-            format!("\n{line}"),
-        ] {
+        for text in [pretty.clone(), format!("\u{feff}{pretty}"), format!("[{line},\n{pretty}]"), format!("\n{line}")] {
             let (records, rejects) = parse(&CveList, &text).unwrap();
             assert!(rejects.is_empty());
             assert_eq!(first(&records).id.to_string(), "CVE-2024-0201");
         }
-        let message = parse(&CveList, &pretty[..pretty.len() - 3])
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.contains("`here` cannot be read as CVE records"),
-            "{message}"
-        );
+        let message = parse(&CveList, &pretty[..pretty.len() - 3]).unwrap_err().to_string();
+        assert!(message.contains("`here` cannot be read as CVE records"), "{message}");
     }
 
     #[test]
     fn the_log_of_changes_beside_the_records_holds_none() {
-        let (records, rejects) = parse(
-            &CveList,
-            r#"{"fetchTime":"2024","numberOfChanges":0,"new":[]}"#,
-        )
-        .unwrap();
+        let (records, rejects) = parse(&CveList, r#"{"fetchTime":"2024","numberOfChanges":0,"new":[]}"#).unwrap();
         assert!(records.is_empty() && rejects.is_empty());
     }
 
@@ -462,14 +371,9 @@ mod tests {
     #[test]
     fn lines_of_any_other_shape_are_rejects_and_no_crash() {
         let line = LINES.lines().next().unwrap();
-        for other in [
-            "null",
-            "[]",
-            "{}",
-            "\"\u{1}\"",
-            r#"{"cveMetadata":{"cveId":1}}"#,
-            r#"{"cveMetadata":{"cveId":"x"}}"#,
-        ] {
+        for other in
+            ["null", "[]", "{}", "\"\u{1}\"", r#"{"cveMetadata":{"cveId":1}}"#, r#"{"cveMetadata":{"cveId":"x"}}"#]
+        {
             let (records, rejects) = parse(&CveList, &format!("{line}\n{other}\n")).unwrap();
             assert_eq!((records.len(), rejects.len()), (1, 1), "{other}");
         }

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use crate::clean::one_line;
 use crate::merge::date_or_year;
 use crate::record::{
-    CveId, CvssVector, CweId, Label, Product, Published, Record, Reject, RejectReason,
-    Vulnerability, WeaknessRef, Withdrawn, WithdrawnState,
+    CveId, CvssVector, CweId, Label, Product, Published, Record, Reject, RejectReason, Vulnerability, WeaknessRef,
+    Withdrawn, WithdrawnState,
 };
 use crate::source::Sink;
 use crate::sources::json::timestamp;
@@ -65,9 +65,7 @@ impl Draft {
     /// The first text in English that says something.
     pub(crate) fn describe(&mut self, texts: &[Text<'_>]) {
         let english = texts.iter().filter(|text| is_english(&text.lang));
-        let found = english
-            .map(|text| one_line(&text.value))
-            .find(|text| !text.is_empty());
+        let found = english.map(|text| one_line(&text.value)).find(|text| !text.is_empty());
         self.description = found.unwrap_or_default();
     }
 
@@ -95,21 +93,14 @@ impl Draft {
         let Some(rest) = text.trim_start().strip_prefix("CWE-") else {
             return;
         };
-        let end = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         if let Ok(number) = rest[..end].parse() {
             self.push_cwe(WeaknessRef::Cwe(CweId(number)), voice, true);
         }
     }
 
     fn push_cwe(&mut self, value: WeaknessRef, voice: Voice<'_>, from_text: bool) {
-        let label = Label {
-            value,
-            source: voice.source.to_owned(),
-            primary: voice.primary,
-            from_text,
-        };
+        let label = Label { value, source: voice.source.to_owned(), primary: voice.primary, from_text };
         if !self.cwes.contains(&label) {
             self.cwes.push(label);
         }
@@ -121,12 +112,7 @@ impl Draft {
             self.lost.push(RejectReason::BadCvss);
             return;
         };
-        let label = Label {
-            value,
-            source: voice.source.to_owned(),
-            primary: voice.primary,
-            from_text: false,
-        };
+        let label = Label { value, source: voice.source.to_owned(), primary: voice.primary, from_text: false };
         if !self.cvss.contains(&label) {
             self.cvss.push(label);
         }
@@ -134,21 +120,12 @@ impl Draft {
 
     /// An affected product; `n/a` and the like are none.
     pub(crate) fn product(&mut self, vendor: &str, product: &str) {
-        let nothing = |text: &str| {
-            matches!(
-                text.to_ascii_lowercase().as_str(),
-                "" | "-" | "*" | "n/a" | "unknown"
-            )
-        };
+        let nothing = |text: &str| matches!(text.to_ascii_lowercase().as_str(), "" | "-" | "*" | "n/a" | "unknown");
         let (vendor, product) = (one_line(vendor), one_line(product));
         if nothing(&product) {
             return;
         }
-        let vendor = if nothing(&vendor) {
-            String::new()
-        } else {
-            vendor
-        };
+        let vendor = if nothing(&vendor) { String::new() } else { vendor };
         let found = Product { vendor, product };
         // Match criteria repeat a product for each of its versions, one after the other.
         if self.products.last() != Some(&found) {
@@ -165,40 +142,22 @@ impl Draft {
     }
 
     /// Hands the record and its lost labels to `sink`. `state` is what a field says about its being withdrawn.
-    pub(crate) fn finish(
-        mut self,
-        state: Option<WithdrawnState>,
-        place: &dyn Fn() -> String,
-        sink: Sink<'_>,
-    ) {
+    pub(crate) fn finish(mut self, state: Option<WithdrawnState>, place: &dyn Fn() -> String, sink: Sink<'_>) {
         let state = state.or_else(|| WithdrawnState::of_description(&self.description));
         if let Some(state) = state {
             let (id, modified, source) = (self.id, self.modified, self.source);
-            sink(Ok(Record::Withdrawn(Withdrawn {
-                id,
-                state,
-                modified,
-                source,
-            })));
+            sink(Ok(Record::Withdrawn(Withdrawn { id, state, modified, source })));
             return;
         }
         for reason in std::mem::take(&mut self.lost) {
-            sink(Err(Reject {
-                place: place(),
-                reason,
-            }));
+            sink(Err(Reject { place: place(), reason }));
         }
         if self.description.is_empty() {
             let reason = RejectReason::NoEnglishDescription;
-            sink(Err(Reject {
-                place: place(),
-                reason,
-            }));
+            sink(Err(Reject { place: place(), reason }));
             return;
         }
-        sink(Ok(Record::Vulnerability(Box::new(
-            self.into_vulnerability(),
-        ))));
+        sink(Ok(Record::Vulnerability(Box::new(self.into_vulnerability()))));
     }
 
     fn into_vulnerability(mut self) -> Vulnerability {
@@ -222,8 +181,7 @@ impl Draft {
 
 /// `en`, `en-US`, `EN` and the old `eng`.
 fn is_english(lang: &str) -> bool {
-    lang.get(..2)
-        .is_some_and(|start| start.eq_ignore_ascii_case("en"))
+    lang.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("en"))
 }
 
 /// The parts of a CPE name; a colon after a backslash separates nothing.
@@ -248,10 +206,7 @@ fn split_cpe(name: &str) -> impl Iterator<Item = String> {
 mod tests {
     use super::*;
 
-    const ACME: Voice<'_> = Voice {
-        source: "cna:acme",
-        primary: true,
-    };
+    const ACME: Voice<'_> = Voice { source: "cna:acme", primary: true };
 
     fn finish(draft: Draft, state: Option<WithdrawnState>) -> Vec<Result<Record, Reject>> {
         let mut found = Vec::new();
@@ -261,32 +216,19 @@ mod tests {
 
     fn draft(description: &str) -> Draft {
         let mut draft = Draft::new("cvelist", "CVE-2024-0001").unwrap();
-        draft.describe(&[Text {
-            lang: "en".into(),
-            value: description.into(),
-        }]);
+        draft.describe(&[Text { lang: "en".into(), value: description.into() }]);
         draft
     }
 
     #[test]
     fn the_first_english_text_that_says_something_is_the_description() {
-        let text = |lang: &'static str, value: &'static str| Text {
-            lang: lang.into(),
-            value: value.into(),
-        };
+        let text = |lang: &'static str, value: &'static str| Text { lang: lang.into(), value: value.into() };
         let mut draft = draft("");
-        draft.describe(&[
-            text("es", "Un agujero."),
-            text("en", " "),
-            text("en-US", "A\n hole."),
-            text("en", "Other."),
-        ]);
+        draft.describe(&[text("es", "Un agujero."), text("en", " "), text("en-US", "A\n hole."), text("en", "Other.")]);
         assert_eq!(draft.description, "A hole.");
         draft.describe(&[text("es", "Un agujero.")]);
         let found = finish(draft, None);
-        assert!(
-            matches!(&found[..], [Err(reject)] if reject.reason == RejectReason::NoEnglishDescription)
-        );
+        assert!(matches!(&found[..], [Err(reject)] if reject.reason == RejectReason::NoEnglishDescription));
     }
 
     #[test]
@@ -298,39 +240,17 @@ mod tests {
         draft.cvss("AV:everything", ACME);
         draft.date(Some("soon"), None);
         let found = finish(draft, None);
-        let reasons: Vec<_> = found
-            .iter()
-            .filter_map(|one| one.as_ref().err())
-            .map(|one| one.reason)
-            .collect();
-        assert_eq!(
-            reasons,
-            [
-                RejectReason::BadCwe,
-                RejectReason::BadCvss,
-                RejectReason::BadDate
-            ]
-        );
+        let reasons: Vec<_> = found.iter().filter_map(|one| one.as_ref().err()).map(|one| one.reason).collect();
+        assert_eq!(reasons, [RejectReason::BadCwe, RejectReason::BadCvss, RejectReason::BadDate]);
         assert!(reasons.iter().all(|reason| !reason.loses_record()));
-        let Some(Ok(Record::Vulnerability(one))) = found.last() else {
-            panic!("{found:?}")
-        };
-        assert_eq!(
-            (one.cwes.len(), one.published.to_string().as_str()),
-            (1, "2024")
-        );
+        let Some(Ok(Record::Vulnerability(one))) = found.last() else { panic!("{found:?}") };
+        assert_eq!((one.cwes.len(), one.published.to_string().as_str()), (1, "2024"));
     }
 
     #[test]
     fn a_text_that_begins_with_a_cwe_is_a_label_from_text() {
         let mut draft = draft("A hole.");
-        for text in [
-            " CWE-79 Cross-site",
-            "CWE-89: injection",
-            "see CWE-20",
-            "CWE-",
-            "CWE-99999999999",
-        ] {
+        for text in [" CWE-79 Cross-site", "CWE-89: injection", "see CWE-20", "CWE-", "CWE-99999999999"] {
             draft.cwe_in_text(text, ACME);
         }
         let found: Vec<String> = draft.cwes.iter().map(|one| one.value.to_string()).collect();
@@ -342,12 +262,8 @@ mod tests {
     fn withdrawn_by_field_or_by_words() {
         let by_words = finish(draft("** REJECT ** a copy"), None);
         let by_field = finish(draft("Looks fine."), Some(WithdrawnState::Reserved));
-        assert!(
-            matches!(&by_words[..], [Ok(Record::Withdrawn(one))] if one.state == WithdrawnState::Rejected)
-        );
-        assert!(
-            matches!(&by_field[..], [Ok(Record::Withdrawn(one))] if one.state == WithdrawnState::Reserved)
-        );
+        assert!(matches!(&by_words[..], [Ok(Record::Withdrawn(one))] if one.state == WithdrawnState::Rejected));
+        assert!(matches!(&by_field[..], [Ok(Record::Withdrawn(one))] if one.state == WithdrawnState::Reserved));
     }
 
     #[test]
@@ -359,13 +275,7 @@ mod tests {
         draft.product("n/a", "N/A");
         draft.product("n/a", "Thing");
         let one = draft.into_vulnerability();
-        let want = |vendor: &str, product: &str| Product {
-            vendor: vendor.into(),
-            product: product.into(),
-        };
-        assert_eq!(
-            one.products,
-            [want("", "Thing"), want("acme", "web:server!")]
-        );
+        let want = |vendor: &str, product: &str| Product { vendor: vendor.into(), product: product.into() };
+        assert_eq!(one.products, [want("", "Thing"), want("acme", "web:server!")]);
     }
 }

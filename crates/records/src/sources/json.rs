@@ -20,19 +20,10 @@ pub(crate) fn elements(
     each: &mut dyn FnMut(&str),
 ) -> serde_json::Result<usize> {
     let budget = Rc::new(Cell::new(MAX_RECORD_BYTES));
-    let metered = Metered {
-        inner: reader,
-        budget: Rc::clone(&budget),
-    };
-    let mut json =
-        serde_json::Deserializer::from_reader(BufReader::with_capacity(1 << 16, metered));
+    let metered = Metered { inner: reader, budget: Rc::clone(&budget) };
+    let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(1 << 16, metered));
     let mut arrays = 0;
-    let top = Top {
-        keys,
-        budget: &budget,
-        each,
-        arrays: &mut arrays,
-    };
+    let top = Top { keys, budget: &budget, each, arrays: &mut arrays };
     json.deserialize_any(top)?;
     json.end()?;
     Ok(arrays)
@@ -78,10 +69,7 @@ impl<'de> Visitor<'de> for Top<'_> {
             self.budget.set(MAX_RECORD_BYTES);
             if self.keys.contains(&key.as_str()) {
                 *self.arrays += 1;
-                map.next_value_seed(Elements {
-                    budget: self.budget,
-                    each: &mut *self.each,
-                })?;
+                map.next_value_seed(Elements { budget: self.budget, each: &mut *self.each })?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -91,11 +79,7 @@ impl<'de> Visitor<'de> for Top<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
         *self.arrays += 1;
-        Elements {
-            budget: self.budget,
-            each: self.each,
-        }
-        .visit_seq(seq)
+        Elements { budget: self.budget, each: self.each }.visit_seq(seq)
     }
 }
 
@@ -139,14 +123,9 @@ pub(crate) fn record<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Reje
 
 /// A timestamp such as `2024-09-20T17:15:15.240` as the number `20240920171515`; 0 where it is none.
 pub(crate) fn timestamp(text: Option<&str>) -> u64 {
-    let digits = text
-        .unwrap_or_default()
-        .bytes()
-        .filter(u8::is_ascii_digit)
-        .take(14);
-    let (number, count) = digits.fold((0u64, 0), |(number, count), digit| {
-        (number * 10 + u64::from(digit - b'0'), count + 1)
-    });
+    let digits = text.unwrap_or_default().bytes().filter(u8::is_ascii_digit).take(14);
+    let (number, count) =
+        digits.fold((0u64, 0), |(number, count), digit| (number * 10 + u64::from(digit - b'0'), count + 1));
     // Feeds that state no seconds must compare with those that do.
     number * 10u64.pow(14 - count)
 }
@@ -157,36 +136,21 @@ mod tests {
 
     fn collect(text: &str) -> serde_json::Result<(usize, Vec<String>)> {
         let mut found = Vec::new();
-        let arrays = elements(&mut text.as_bytes(), &["items"], &mut |one| {
-            found.push(one.to_owned())
-        })?;
+        let arrays = elements(&mut text.as_bytes(), &["items"], &mut |one| found.push(one.to_owned()))?;
         Ok((arrays, found))
     }
 
     #[test]
     fn the_elements_of_the_named_array_are_handed_out_as_text() {
-        let (arrays, found) =
-            collect(r#"{"a":[1,2],"items":[{"b": [3]}, "x"],"c":{"items":[9]}}"#).unwrap();
-        assert_eq!(
-            (arrays, found),
-            (1, vec![r#"{"b": [3]}"#.to_owned(), "\"x\"".to_owned()])
-        );
-        assert_eq!(
-            collect("[1, 2]").unwrap(),
-            (1, vec!["1".into(), "2".into()])
-        );
+        let (arrays, found) = collect(r#"{"a":[1,2],"items":[{"b": [3]}, "x"],"c":{"items":[9]}}"#).unwrap();
+        assert_eq!((arrays, found), (1, vec![r#"{"b": [3]}"#.to_owned(), "\"x\"".to_owned()]));
+        assert_eq!(collect("[1, 2]").unwrap(), (1, vec!["1".into(), "2".into()]));
         assert_eq!(collect("{}").unwrap().0, 0);
     }
 
     #[test]
     fn what_ends_early_or_goes_on_too_long_is_an_error() {
-        for text in [
-            r#"{"items":[1"#,
-            r#"{"items":[1]} {"#,
-            r#"{"items":7}"#,
-            "7",
-            "[1,]",
-        ] {
+        for text in [r#"{"items":[1"#, r#"{"items":[1]} {"#, r#"{"items":7}"#, "7", "[1,]"] {
             assert!(collect(text).is_err(), "{text}");
         }
     }
@@ -194,21 +158,11 @@ mod tests {
     #[test]
     fn a_record_larger_than_a_record_may_be_ends_the_file() {
         // The limit is checked a buffer at a time, so it is passed by more than a buffer.
-        let text = format!(
-            "{{\"items\":[\"{}\"]}}",
-            "x".repeat(MAX_RECORD_BYTES + (1 << 20))
-        );
+        let text = format!("{{\"items\":[\"{}\"]}}", "x".repeat(MAX_RECORD_BYTES + (1 << 20)));
         let message = collect(&text).map(|_| ()).unwrap_err().to_string();
         assert!(message.contains("one record has more than"), "{message}");
-        let many = format!(
-            "{{\"items\":[{}1]}}",
-            format!("\"{}\",", "x".repeat(1 << 20)).repeat(40)
-        );
-        assert_eq!(
-            collect(&many).unwrap().1.len(),
-            41,
-            "the limit is one record's, not the file's"
-        );
+        let many = format!("{{\"items\":[{}1]}}", format!("\"{}\",", "x".repeat(1 << 20)).repeat(40));
+        assert_eq!(collect(&many).unwrap().1.len(), 41, "the limit is one record's, not the file's");
     }
 
     #[test]
@@ -221,10 +175,7 @@ mod tests {
 
     #[test]
     fn timestamps_of_different_precision_compare() {
-        assert_eq!(
-            timestamp(Some("2024-09-20T17:15:15.240")),
-            20_240_920_171_515
-        );
+        assert_eq!(timestamp(Some("2024-09-20T17:15:15.240")), 20_240_920_171_515);
         assert_eq!(timestamp(Some("2021-08-23T17:59Z")), 20_210_823_175_900);
         assert_eq!((timestamp(None), timestamp(Some("never"))), (0, 0));
     }

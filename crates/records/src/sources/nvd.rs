@@ -36,10 +36,7 @@ impl Source for Nvd {
     }
 
     fn accepts(&self, format: Format) -> bool {
-        matches!(
-            format,
-            Format::NvdFeed11 | Format::NvdApi20 | Format::NvdSingle
-        )
+        matches!(format, Format::NvdFeed11 | Format::NvdApi20 | Format::NvdSingle)
     }
 
     fn parse(&self, reader: &mut dyn BufRead, place: &str, sink: Sink<'_>) -> Result<()> {
@@ -47,11 +44,7 @@ impl Source for Nvd {
         if format == Format::NvdSingle {
             return self.parse_single(reader, place, sink);
         }
-        let read = if format == Format::NvdFeed11 {
-            feed11::read
-        } else {
-            api20::read
-        };
+        let read = if format == Format::NvdFeed11 { feed11::read } else { api20::read };
         let mut number = 0;
         let mut each = |text: &str| {
             number += 1;
@@ -71,13 +64,9 @@ impl Nvd {
         let broken = |error: &dyn std::fmt::Display| broken(&self, place, error);
         let mut text = String::new();
         let mut limited = reader.take(MAX_RECORD_BYTES as u64 + 1);
-        limited
-            .read_to_string(&mut text)
-            .map_err(|error| broken(&error))?;
+        limited.read_to_string(&mut text).map_err(|error| broken(&error))?;
         if text.len() > MAX_RECORD_BYTES {
-            return Err(broken(&format!(
-                "one record has more than {MAX_RECORD_BYTES} bytes"
-            )));
+            return Err(broken(&format!("one record has more than {MAX_RECORD_BYTES} bytes")));
         }
         let text = text.trim_start_matches('\u{feff}');
         serde_json::from_str::<IgnoredAny>(text).map_err(|error| broken(&error))?;
@@ -93,10 +82,7 @@ type ReadRecord = fn(&str, &dyn Fn() -> String, Sink<'_>) -> Result<(), RejectRe
 
 fn read_or_reject(read: ReadRecord, text: &str, place: &dyn Fn() -> String, sink: Sink<'_>) {
     if let Err(reason) = read(text, place, sink) {
-        sink(Err(Reject {
-            place: place(),
-            reason,
-        }));
+        sink(Err(Reject { place: place(), reason }));
     }
 }
 
@@ -126,57 +112,21 @@ mod tests {
         let found = vulnerabilities(&records);
         let one = found[0];
         assert_eq!(one.id.to_string(), "CVE-2019-0101");
+        assert_eq!(one.description, "The teapot daemon in Acme Kettle 1.0 overflows a buffer when it pours.");
+        assert_eq!((one.published.to_string().as_str(), one.modified), ("2019-03-04", 20_200_506_120_000));
         assert_eq!(
-            one.description,
-            "The teapot daemon in Acme Kettle 1.0 overflows a buffer when it pours."
-        );
-        assert_eq!(
-            (one.published.to_string().as_str(), one.modified),
-            ("2019-03-04", 20_200_506_120_000)
-        );
-        assert_eq!(
-            one.cwes
-                .iter()
-                .map(|label| label.value.to_string())
-                .collect::<Vec<_>>(),
+            one.cwes.iter().map(|label| label.value.to_string()).collect::<Vec<_>>(),
             ["CWE-120", "NVD-CWE-Other"]
         );
-        assert!(
-            one.cwes
-                .iter()
-                .all(|label| label.primary && label.source == "nvd")
-        );
+        assert!(one.cwes.iter().all(|label| label.primary && label.source == "nvd"));
         let vectors: Vec<_> = one.cvss.iter().map(|label| label.value.as_str()).collect();
-        assert_eq!(
-            vectors,
-            [
-                "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H",
-                "AV:N/AC:L/Au:N/C:P/I:P/A:P"
-            ]
-        );
-        let products: Vec<_> = one
-            .products
-            .iter()
-            .map(|one| one.product.as_str())
-            .collect();
-        assert_eq!(
-            products,
-            ["kettle", "saucer"],
-            "nested nodes too, what is not vulnerable not"
-        );
-        assert!(
-            matches!(&records[1], Record::Withdrawn(one) if one.state == WithdrawnState::Rejected)
-        );
+        assert_eq!(vectors, ["CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", "AV:N/AC:L/Au:N/C:P/I:P/A:P"]);
+        let products: Vec<_> = one.products.iter().map(|one| one.product.as_str()).collect();
+        assert_eq!(products, ["kettle", "saucer"], "nested nodes too, what is not vulnerable not");
+        assert!(matches!(&records[1], Record::Withdrawn(one) if one.state == WithdrawnState::Rejected));
         assert_eq!(rejects.len(), 3, "{rejects:?}");
         let reasons: Vec<_> = rejects.iter().map(|reject| reject.reason).collect();
-        assert_eq!(
-            reasons,
-            [
-                RejectReason::BadId,
-                RejectReason::WrongShape,
-                RejectReason::BadCvss
-            ]
-        );
+        assert_eq!(reasons, [RejectReason::BadId, RejectReason::WrongShape, RejectReason::BadCvss]);
         assert_eq!(rejects[0].place, "here record 3");
     }
 
@@ -188,17 +138,8 @@ mod tests {
         assert_eq!((records.len(), found.len()), (2, 1));
         let one = found[0];
         assert_eq!(one.published.to_string(), "2024-05-06");
-        let labels: Vec<_> = one
-            .cwes
-            .iter()
-            .map(|label| {
-                (
-                    label.value.to_string(),
-                    label.source.as_str(),
-                    label.primary,
-                )
-            })
-            .collect();
+        let labels: Vec<_> =
+            one.cwes.iter().map(|label| (label.value.to_string(), label.source.as_str(), label.primary)).collect();
         let want = [
             ("CWE-79".to_owned(), "nvd", true),
             ("CWE-80".to_owned(), "cna:security@acme.example", false),
@@ -228,24 +169,15 @@ mod tests {
     fn a_feed_that_breaks_off_is_an_error_with_its_line() {
         for cut in [100, 900, FEED_11.trim_end().len() - 1] {
             let message = parse(&Nvd, &FEED_11[..cut]).unwrap_err().to_string();
-            assert!(
-                message.contains("`here`") && message.contains("hint:"),
-                "{message}"
-            );
+            assert!(message.contains("`here`") && message.contains("hint:"), "{message}");
         }
     }
 
     #[test]
     fn records_of_any_other_shape_are_rejects_and_no_crash() {
-        for record in [
-            "null",
-            "7",
-            "[]",
-            "{}",
-            r#"{"cve":[]}"#,
-            r#"{"cve":{"id":7}}"#,
-            r#"{"cve":{"descriptions":{}}}"#,
-        ] {
+        for record in
+            ["null", "7", "[]", "{}", r#"{"cve":[]}"#, r#"{"cve":{"id":7}}"#, r#"{"cve":{"descriptions":{}}}"#]
+        {
             for key in ["CVE_Items", "vulnerabilities"] {
                 let (records, rejects) = parse(&Nvd, &format!("{{\"{key}\":[{record}]}}")).unwrap();
                 assert_eq!((records.len(), rejects.len()), (0, 1), "{key} {record}");

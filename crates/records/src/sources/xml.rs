@@ -61,10 +61,7 @@ impl Element {
 
     /// The plain texts of the children called `name`.
     pub(crate) fn texts_of(&self, name: &str) -> Vec<String> {
-        self.all(name)
-            .map(Self::text)
-            .filter(|text| !text.is_empty())
-            .collect()
+        self.all(name).map(Self::text).filter(|text| !text.is_empty()).collect()
     }
 
     /// All text in it, a line a block: XHTML's paragraphs and list items begin lines, its other markup is dropped.
@@ -72,17 +69,12 @@ impl Element {
         let mut raw = String::new();
         self.add_text(&mut raw);
         let lines = raw.split(BLOCK).map(crate::clean::one_line);
-        let lines: Vec<String> = lines
-            .filter(|line| !line.is_empty() && line != "-")
-            .collect();
+        let lines: Vec<String> = lines.filter(|line| !line.is_empty() && line != "-").collect();
         lines.join("\n")
     }
 
     fn add_text(&self, raw: &mut String) {
-        let block = matches!(
-            self.name.as_str(),
-            "p" | "div" | "li" | "br" | "ul" | "ol" | "tr" | "table" | "pre"
-        );
+        let block = matches!(self.name.as_str(), "p" | "div" | "li" | "br" | "ul" | "ol" | "tr" | "table" | "pre");
         if block {
             raw.push(BLOCK);
         }
@@ -114,17 +106,10 @@ pub(crate) enum XmlError {
 }
 
 /// Calls `each` for every element that is a child of a child of the root, with the root's attributes.
-pub(crate) fn entries(
-    reader: &mut dyn BufRead,
-    each: &mut dyn FnMut(&Element, Element),
-) -> Result<(), XmlError> {
+pub(crate) fn entries(reader: &mut dyn BufRead, each: &mut dyn FnMut(&Element, Element)) -> Result<(), XmlError> {
     let limited = std::io::Read::take(reader, MAX_XML_BYTES);
-    let mut stream = Stream {
-        reader: Reader::from_reader(limited),
-        buffer: Vec::new(),
-        root: Element::default(),
-        open: Vec::new(),
-    };
+    let mut stream =
+        Stream { reader: Reader::from_reader(limited), buffer: Vec::new(), root: Element::default(), open: Vec::new() };
     while stream.step(each)? {}
     Ok(())
 }
@@ -166,10 +151,7 @@ impl<R: BufRead> Stream<R> {
             Event::GeneralRef(name) => match resolve(&name) {
                 Some(text) => add_text(&mut self.open, &text),
                 None => {
-                    return refuse(format!(
-                        "entity `{}` is not predefined, and none is expanded",
-                        &*name
-                    ));
+                    return refuse(format!("entity `{}` is not predefined, and none is expanded", &*name));
                 }
             },
             Event::DocType(_) => {
@@ -193,20 +175,11 @@ fn element(start: &BytesStart<'_>) -> Result<Element, quick_xml::Error> {
         let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0)?;
         attributes.push((name, value.into_owned()));
     }
-    Ok(Element {
-        name: start.local_name().as_ref().to_owned(),
-        attributes,
-        children: Vec::new(),
-    })
+    Ok(Element { name: start.local_name().as_ref().to_owned(), attributes, children: Vec::new() })
 }
 
 /// Hands out a finished entry, or hangs a finished element into the one around it.
-fn close(
-    open: &mut [Element],
-    root: &mut Element,
-    element: Element,
-    each: &mut dyn FnMut(&Element, Element),
-) {
+fn close(open: &mut [Element], root: &mut Element, element: Element, each: &mut dyn FnMut(&Element, Element)) {
     match open {
         [] => *root = element,
         [_] => {}
@@ -243,9 +216,7 @@ mod tests {
 
     fn texts(xml: &str) -> Result<Vec<String>, XmlError> {
         let mut found = Vec::new();
-        entries(&mut xml.as_bytes(), &mut |_, entry| {
-            found.push(entry.text())
-        })?;
+        entries(&mut xml.as_bytes(), &mut |_, entry| found.push(entry.text()))?;
         Ok(found)
     }
 
@@ -254,66 +225,31 @@ mod tests {
         let xml = r#"<?xml version="1.0"?><r Date="2024-01-02"><a><e ID="1">x</e><e ID="2"/></a><b/></r>"#;
         let mut found = Vec::new();
         entries(&mut xml.as_bytes(), &mut |root, entry| {
-            found.push((
-                root.attribute("Date").unwrap().to_owned(),
-                entry.attribute("ID").unwrap().to_owned(),
-            ));
+            found.push((root.attribute("Date").unwrap().to_owned(), entry.attribute("ID").unwrap().to_owned()));
         })
         .unwrap();
-        assert_eq!(
-            found,
-            [
-                ("2024-01-02".to_owned(), "1".to_owned()),
-                ("2024-01-02".into(), "2".into())
-            ]
-        );
+        assert_eq!(found, [("2024-01-02".to_owned(), "1".to_owned()), ("2024-01-02".into(), "2".into())]);
     }
 
     #[test]
     fn markup_becomes_lines_and_references_characters() {
         let xml = "<r><a><e>One &lt;b&gt; &#65;&amp;\n <x:b>bold</x:b>.<x:p>Two</x:p><x:ul><x:li>three</x:li>\
                    <x:li><x:p>four</x:p></x:li></x:ul></e></a></r>";
-        assert_eq!(
-            texts(xml).unwrap(),
-            ["One <b> A& bold.\nTwo\n- three\nfour"]
-        );
+        assert_eq!(texts(xml).unwrap(), ["One <b> A& bold.\nTwo\n- three\nfour"]);
     }
 
     #[test]
     fn nothing_expands() {
-        let bomb =
-            "<!DOCTYPE r [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;&a;\">]><r><a><e>&b;</e></a></r>";
-        assert!(
-            texts(bomb)
-                .unwrap_err()
-                .to_string()
-                .contains("document type")
-        );
-        assert!(
-            texts("<r><a><e>&b;</e></a></r>")
-                .unwrap_err()
-                .to_string()
-                .contains("entity `b`")
-        );
+        let bomb = "<!DOCTYPE r [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;&a;\">]><r><a><e>&b;</e></a></r>";
+        assert!(texts(bomb).unwrap_err().to_string().contains("document type"));
+        assert!(texts("<r><a><e>&b;</e></a></r>").unwrap_err().to_string().contains("entity `b`"));
         assert!(texts("<r><a><e x='&b;'/></a></r>").is_err());
     }
 
     #[test]
     fn what_is_too_deep_or_breaks_off_is_an_error() {
-        assert!(
-            texts(&"<a>".repeat(1000))
-                .unwrap_err()
-                .to_string()
-                .contains("deeper than")
-        );
-        for xml in [
-            "<r><a><e>",
-            "<r><a></r>",
-            "</r>",
-            "<r",
-            "<r><a><e x=></e></a></r>",
-            "<r>&#xFFFFFFFF;</r>",
-        ] {
+        assert!(texts(&"<a>".repeat(1000)).unwrap_err().to_string().contains("deeper than"));
+        for xml in ["<r><a><e>", "<r><a></r>", "</r>", "<r", "<r><a><e x=></e></a></r>", "<r>&#xFFFFFFFF;</r>"] {
             assert!(texts(xml).is_err(), "{xml}");
         }
     }

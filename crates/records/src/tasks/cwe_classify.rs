@@ -4,8 +4,11 @@
 //! ADP's; within one of these as the source lists them. The first that is in the label set is the gold label.
 //! **The label set.** Weaknesses that may be labels ([`Catalogue::may_label`]: no categories, no `NVD-CWE-*`, nothing
 //! deprecated or prohibited) and are the first such CWE of at least N training records.
+//! **The question.** An instruction and the description. Some descriptions name their CWE; the number is taken out of
+//! the question ([`hide_ids`]), in training and in use alike, so that nothing is learned or measured by copying it.
 //! **The grade.** The first CWE ID in the answer; strictly, and by [`Hierarchy::credit`] in view 1000.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::catalogue::Catalogue;
@@ -45,25 +48,19 @@ impl Task for CweClassify {
         let candidates = candidates(corpus, catalogue, &mut counts);
         let candidates = corpus.caps.draw(candidates, |one| one.placed.split);
         let labels = label_set(&candidates, corpus.min_train_examples);
-        let mut made = Made {
-            counts,
-            ..Made::default()
-        };
+        let mut made = Made { counts, ..Made::default() };
         let mut train_counts: BTreeMap<CweId, usize> = BTreeMap::new();
         for one in &candidates {
             let Some(gold) = one.cwes.iter().find(|cwe| labels.contains_key(cwe)) else {
-                *made
-                    .counts
-                    .left_out
-                    .entry("rare_cwe_only".into())
-                    .or_default() += 1;
+                *made.counts.left_out.entry("rare_cwe_only".into()).or_default() += 1;
                 continue;
             };
             if one.placed.split == Split::Train {
                 *train_counts.entry(*gold).or_default() += 1;
             }
-            made.examples
-                .push((one.placed.split, one.example(self.name(), *gold)));
+            let hides = CweId::find_in(&one.vulnerability.description).is_some();
+            made.counts.questions_with_hidden_id += u64::from(hides);
+            made.examples.push((one.placed.split, one.example(self.name(), *gold)));
             *made.counts.examples.entry(one.placed.split).or_default() += 1;
         }
         made.labels = describe(&train_counts, catalogue);
@@ -87,7 +84,28 @@ impl Task for CweClassify {
 /// The question about `description`; also what is asked of a model in use.
 #[must_use]
 pub fn question(description: &str) -> String {
-    format!("{INSTRUCTION}\n\n{description}")
+    format!("{INSTRUCTION}\n\n{}", hide_ids(description))
+}
+
+/// `text` with every CWE ID in it cut down to the letters `CWE`.
+#[must_use]
+pub fn hide_ids(text: &str) -> Cow<'_, str> {
+    let Some((mut span, _)) = CweId::find_span_in(text) else {
+        return Cow::Borrowed(text);
+    };
+    let mut hidden = String::with_capacity(text.len());
+    let mut rest = text;
+    loop {
+        hidden.push_str(&rest[..span.start]);
+        hidden.push_str("CWE");
+        rest = &rest[span.end..];
+        match CweId::find_span_in(rest) {
+            Some((next, _)) => span = next,
+            None => break,
+        }
+    }
+    hidden.push_str(rest);
+    Cow::Owned(hidden)
 }
 
 /// A record with at least one CWE that may be a label.
@@ -105,38 +123,23 @@ impl Candidate<'_> {
             task: task.into(),
             published: self.vulnerability.published.to_string(),
             group: self.placed.group,
-            conversation: Conversation::question(
-                question(&self.vulnerability.description),
-                gold.to_string(),
-            ),
+            conversation: Conversation::question(question(&self.vulnerability.description), gold.to_string()),
             gold: Some(gold.to_string()),
         }
     }
 }
 
-fn candidates<'a>(
-    corpus: &Corpus<'a>,
-    catalogue: &Catalogue,
-    counts: &mut TaskCounts,
-) -> Vec<Candidate<'a>> {
+fn candidates<'a>(corpus: &Corpus<'a>, catalogue: &Catalogue, counts: &mut TaskCounts) -> Vec<Candidate<'a>> {
     let mut found = Vec::new();
     for (vulnerability, &placed) in corpus.vulnerabilities.iter().zip(corpus.placed) {
         let mut cwes = cwes_in_order(&vulnerability.cwes);
         let named = !cwes.is_empty();
         cwes.retain(|cwe| catalogue.may_label(*cwe));
         if cwes.is_empty() {
-            let reason = if named {
-                "no_cwe_that_may_label"
-            } else {
-                "no_cwe"
-            };
+            let reason = if named { "no_cwe_that_may_label" } else { "no_cwe" };
             *counts.left_out.entry(reason.into()).or_default() += 1;
         } else {
-            found.push(Candidate {
-                vulnerability,
-                placed,
-                cwes,
-            });
+            found.push(Candidate { vulnerability, placed, cwes });
         }
     }
     found
@@ -168,10 +171,7 @@ fn rank(source: &str) -> u8 {
 /// The first CWE of each training record, counted; those with at least `min` are the label set.
 fn label_set(candidates: &[Candidate<'_>], min: usize) -> BTreeMap<CweId, usize> {
     let mut counts: BTreeMap<CweId, usize> = BTreeMap::new();
-    for one in candidates
-        .iter()
-        .filter(|one| one.placed.split == Split::Train)
-    {
+    for one in candidates.iter().filter(|one| one.placed.split == Split::Train) {
         *counts.entry(one.cwes[0]).or_default() += 1;
     }
     counts.retain(|_, count| *count >= min.max(1));
@@ -184,16 +184,9 @@ fn describe(counts: &BTreeMap<CweId, usize>, catalogue: &Catalogue) -> Vec<Label
     ordered.sort_by_key(|(id, count)| (std::cmp::Reverse(*count), *id));
     let info = |(id, train_count): (CweId, usize)| LabelInfo {
         name: id.to_string(),
-        title: catalogue
-            .weakness(id)
-            .map(|one| one.name.clone())
-            .unwrap_or_default(),
+        title: catalogue.weakness(id).map(|one| one.name.clone()).unwrap_or_default(),
         train_count,
-        ancestors: catalogue
-            .ancestors(id)
-            .iter()
-            .map(CweId::to_string)
-            .collect(),
+        ancestors: catalogue.ancestors(id).iter().map(CweId::to_string).collect(),
     };
     ordered.into_iter().map(info).collect()
 }
@@ -206,30 +199,18 @@ mod tests {
     use crate::task::Caps;
 
     fn label(source: &str, primary: bool, value: &str) -> Label<WeaknessRef> {
-        Label {
-            value: value.parse().unwrap(),
-            source: source.into(),
-            primary,
-            from_text: false,
-        }
+        Label { value: value.parse().unwrap(), source: source.into(), primary, from_text: false }
     }
 
     fn with_labels(id: &str, labels: &[Label<WeaknessRef>]) -> Vulnerability {
-        Vulnerability {
-            cwes: labels.to_vec(),
-            ..vulnerability(id, "A hole.")
-        }
+        Vulnerability { cwes: labels.to_vec(), ..vulnerability(id, "A hole.") }
     }
 
     fn make(records: &[Vulnerability], splits: &[Split], min: usize) -> Made {
         let placed: Vec<Placed> = splits
             .iter()
             .enumerate()
-            .map(|(group, &split)| Placed {
-                split,
-                by_date: split,
-                group: group as u64,
-            })
+            .map(|(group, &split)| Placed { split, by_date: split, group: group as u64 })
             .collect();
         let catalogue = small();
         let corpus = Corpus {
@@ -252,10 +233,7 @@ mod tests {
             label("nvd", true, "CWE-4"),
             label("cna:acme", true, "CWE-4"),
         ];
-        assert_eq!(
-            cwes_in_order(&labels),
-            [CweId(4), CweId(3), CweId(2), CweId(1)]
-        );
+        assert_eq!(cwes_in_order(&labels), [CweId(4), CweId(3), CweId(2), CweId(1)]);
     }
 
     #[test]
@@ -268,20 +246,14 @@ mod tests {
             with_labels("CVE-2020-0003", &[nvd("CWE-89"), cna("CWE-79")]),
             with_labels("CVE-2020-0004", &[nvd("CWE-264"), cna("CWE-79")]),
             with_labels("CVE-2020-0005", &[nvd("CWE-89")]),
-            with_labels(
-                "CVE-2020-0006",
-                &[nvd("CWE-500"), nvd("CWE-501"), nvd("CWE-4242")],
-            ),
+            with_labels("CVE-2020-0006", &[nvd("CWE-500"), nvd("CWE-501"), nvd("CWE-4242")]),
             with_labels("CVE-2020-0007", &[nvd("NVD-CWE-noinfo")]),
         ];
         let mut splits = [Split::Train; 7];
         splits[4] = Split::Test;
         let made = make(&records, &splits, 2);
-        let golds: Vec<_> = made
-            .examples
-            .iter()
-            .map(|(_, one)| (one.id.as_str(), one.gold.as_deref().unwrap()))
-            .collect();
+        let golds: Vec<_> =
+            made.examples.iter().map(|(_, one)| (one.id.as_str(), one.gold.as_deref().unwrap())).collect();
         assert_eq!(
             golds,
             [
@@ -292,14 +264,25 @@ mod tests {
             ]
         );
         assert_eq!(made.labels.len(), 1);
-        assert_eq!(
-            (made.labels[0].name.as_str(), made.labels[0].train_count),
-            ("CWE-79", 4)
-        );
+        assert_eq!((made.labels[0].name.as_str(), made.labels[0].train_count), ("CWE-79", 4));
         assert_eq!(made.labels[0].ancestors, ["CWE-74", "CWE-707"]);
         assert_eq!(made.counts.left_out["rare_cwe_only"], 1);
         assert_eq!(made.counts.left_out["no_cwe_that_may_label"], 1);
         assert_eq!(made.counts.left_out["no_cwe"], 1);
+    }
+
+    #[test]
+    fn the_answer_is_taken_out_of_the_question() {
+        assert_eq!(
+            hide_ids("An XSS [CWE-79] and cwe 89, not CWE or MyCWE-1."),
+            "An XSS [CWE] and CWE, not CWE or MyCWE-1."
+        );
+        assert!(matches!(hide_ids("é plain"), Cow::Borrowed(_)));
+        let mut record = with_labels("CVE-2020-0001", &[label("nvd", true, "CWE-79")]);
+        record.description = "A hole (CWE-79).".into();
+        let made = make(&[record], &[Split::Train], 1);
+        assert!(made.examples[0].1.conversation.messages[0].content.ends_with("\n\nA hole (CWE)."));
+        assert_eq!(made.counts.questions_with_hidden_id, 1);
     }
 
     #[test]
@@ -315,44 +298,18 @@ mod tests {
 
     #[test]
     fn without_a_catalogue_there_are_no_labels_to_choose_from() {
-        let corpus = Corpus {
-            vulnerabilities: &[],
-            placed: &[],
-            catalogue: None,
-            min_train_examples: 1,
-            caps: Caps::default(),
-        };
+        let corpus =
+            Corpus { vulnerabilities: &[], placed: &[], catalogue: None, min_train_examples: 1, caps: Caps::default() };
         let error = CweClassify.make(&corpus).unwrap_err().to_string();
-        assert!(
-            error.contains("`cwe_classify` needs the CWE catalogue"),
-            "{error}"
-        );
+        assert!(error.contains("`cwe_classify` needs the CWE catalogue"), "{error}");
     }
 
     #[test]
     fn answers_are_graded_strictly_and_by_hierarchy() {
-        let made = make(
-            &[with_labels(
-                "CVE-2020-0001",
-                &[label("nvd", true, "CWE-79")],
-            )],
-            &[Split::Train],
-            1,
-        );
+        let made = make(&[with_labels("CVE-2020-0001", &[label("nvd", true, "CWE-79")])], &[Split::Train], 1);
         let example = &made.examples[0].1;
-        let grade = |answer: &str| {
-            CweClassify
-                .grade(example, answer, small().research())
-                .unwrap()
-        };
-        assert_eq!(
-            grade("CWE-79"),
-            Grade {
-                parsed: Some("CWE-79".into()),
-                strict: true,
-                hierarchical: 1.0
-            }
-        );
+        let grade = |answer: &str| CweClassify.grade(example, answer, small().research()).unwrap();
+        assert_eq!(grade("CWE-79"), Grade { parsed: Some("CWE-79".into()), strict: true, hierarchical: 1.0 });
         assert!(grade("It is cwe-79 (XSS), a kind of CWE-74.").strict);
         let sibling = grade("CWE-89");
         assert_eq!((sibling.strict, sibling.hierarchical), (false, 4.0 / 6.0));
@@ -362,14 +319,7 @@ mod tests {
 
     #[test]
     fn the_question_is_the_instruction_and_the_description_and_the_answer_is_the_bare_id() {
-        let made = make(
-            &[with_labels(
-                "CVE-2020-0001",
-                &[label("nvd", true, "CWE-79")],
-            )],
-            &[Split::Train],
-            1,
-        );
+        let made = make(&[with_labels("CVE-2020-0001", &[label("nvd", true, "CWE-79")])], &[Split::Train], 1);
         let messages = &made.examples[0].1.conversation.messages;
         assert_eq!(messages[0].content, format!("{INSTRUCTION}\n\nA hole."));
         assert_eq!(messages[1].content, "CWE-79");

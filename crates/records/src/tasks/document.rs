@@ -40,14 +40,9 @@ impl Task for Document {
             }
         }
         let kept = corpus.caps.draw(kept, |(placed, _)| placed.split);
-        let descriptions = kept
-            .into_iter()
-            .map(|(placed, one)| (placed.split, description(one, placed.group)));
+        let descriptions = kept.into_iter().map(|(placed, one)| (placed.split, description(one, placed.group)));
         let live = |one: &&Weakness| !one.is_deprecated();
-        let weaknesses = corpus
-            .catalogue
-            .into_iter()
-            .flat_map(|catalogue| catalogue.weaknesses().filter(live));
+        let weaknesses = corpus.catalogue.into_iter().flat_map(|catalogue| catalogue.weaknesses().filter(live));
         let entries = weaknesses.map(|one| (Split::Train, entry(one)));
         made.examples = descriptions.chain(entries).collect();
         for (split, _) in &made.examples {
@@ -85,10 +80,7 @@ fn entry(weakness: &Weakness) -> Example {
     Example {
         id: weakness.id.to_string(),
         task: Document.name().into(),
-        published: weakness
-            .edition
-            .map(|edition| edition.to_string())
-            .unwrap_or_default(),
+        published: weakness.edition.map(|edition| edition.to_string()).unwrap_or_default(),
         group: CATALOGUE_GROUPS + u64::from(weakness.id.0),
         conversation: Conversation::document(prose(weakness)),
         gold: None,
@@ -98,10 +90,7 @@ fn entry(weakness: &Weakness) -> Example {
 /// A catalogue entry as plain prose, a paragraph a topic.
 #[must_use]
 pub fn prose(weakness: &Weakness) -> String {
-    let mut text = format!(
-        "{}: {}\n\n{}",
-        weakness.id, weakness.name, weakness.description
-    );
+    let mut text = format!("{}: {}\n\n{}", weakness.id, weakness.name, weakness.description);
     if !weakness.alternate_terms.is_empty() {
         let terms = weakness.alternate_terms.join(", ");
         text.push_str(&format!("\n\nIt is also known as {terms}."));
@@ -109,16 +98,8 @@ pub fn prose(weakness: &Weakness) -> String {
     if !weakness.extended_description.is_empty() {
         text.push_str(&format!("\n\n{}", weakness.extended_description));
     }
-    paragraph(
-        &mut text,
-        "Consequences.",
-        weakness.consequences.iter().map(consequence),
-    );
-    paragraph(
-        &mut text,
-        "Mitigations.",
-        weakness.mitigations.iter().map(mitigation),
-    );
+    paragraph(&mut text, "Consequences.", weakness.consequences.iter().map(consequence));
+    paragraph(&mut text, "Mitigations.", weakness.mitigations.iter().map(mitigation));
     text
 }
 
@@ -157,29 +138,14 @@ mod tests {
     use crate::task::Caps;
 
     fn placed(split: Split, by_date: Split) -> Placed {
-        Placed {
-            split,
-            by_date,
-            group: 0,
-        }
+        Placed { split, by_date, group: 0 }
     }
 
     #[test]
     fn what_may_be_younger_than_its_split_is_left_out() {
-        let day = |id| Vulnerability {
-            published: "2023-05-01".parse().unwrap(),
-            ..vulnerability(id, "A hole.")
-        };
-        let year = |id| Vulnerability {
-            published: "2023".parse().unwrap(),
-            ..vulnerability(id, "A hole.")
-        };
-        let records = [
-            day("CVE-2023-0001"),
-            day("CVE-2023-0002"),
-            year("CVE-2023-0003"),
-            year("CVE-2023-0004"),
-        ];
+        let day = |id| Vulnerability { published: "2023-05-01".parse().unwrap(), ..vulnerability(id, "A hole.") };
+        let year = |id| Vulnerability { published: "2023".parse().unwrap(), ..vulnerability(id, "A hole.") };
+        let records = [day("CVE-2023-0001"), day("CVE-2023-0002"), year("CVE-2023-0003"), year("CVE-2023-0004")];
         let placed = [
             placed(Split::Train, Split::Train),
             placed(Split::Train, Split::Test),
@@ -194,11 +160,7 @@ mod tests {
             caps: Caps::default(),
         };
         let made = Document.make(&corpus).unwrap();
-        let kept: Vec<&str> = made
-            .examples
-            .iter()
-            .map(|(_, one)| one.id.as_str())
-            .collect();
+        let kept: Vec<&str> = made.examples.iter().map(|(_, one)| one.id.as_str()).collect();
         assert_eq!(kept, ["CVE-2023-0001", "CVE-2023-0004"]);
         assert_eq!(made.counts.left_out["published_after_its_split"], 1);
         assert_eq!(made.counts.left_out["dated_by_year_only"], 1);
@@ -216,20 +178,9 @@ mod tests {
         };
         let made = Document.make(&corpus).unwrap();
         assert_eq!(made.examples.len(), 7, "all but the deprecated one");
-        assert!(
-            made.examples
-                .iter()
-                .all(|(split, one)| *split == Split::Train && one.gold.is_none())
-        );
-        let text = made.examples[0]
-            .1
-            .conversation
-            .text_of(Role::Document)
-            .unwrap();
-        assert!(
-            text.starts_with("CWE-74: injection\n\nThe product has injection."),
-            "{text}"
-        );
+        assert!(made.examples.iter().all(|(split, one)| *split == Split::Train && one.gold.is_none()));
+        let text = made.examples[0].1.conversation.text_of(Role::Document).unwrap();
+        assert!(text.starts_with("CWE-74: injection\n\nThe product has injection."), "{text}");
     }
 
     #[test]
@@ -247,10 +198,8 @@ mod tests {
             strategy: String::new(),
             description: "Encode the output.".into(),
         }];
-        one.observed_examples = vec![crate::record::ObservedExample {
-            reference: "CVE-2024-1111".into(),
-            description: "A hole.".into(),
-        }];
+        one.observed_examples =
+            vec![crate::record::ObservedExample { reference: "CVE-2024-1111".into(), description: "A hole.".into() }];
         assert_eq!(
             prose(&one),
             "CWE-79: cross-site scripting\n\nThe product has cross-site scripting.\n\nIt is also known as XSS.\n\n\

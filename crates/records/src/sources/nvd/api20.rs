@@ -101,11 +101,7 @@ struct CpeMatch<'a> {
 }
 
 /// Reads one CVE, with or without its `cve` wrapper, into `sink`; an error is why the whole of it is lost.
-pub(super) fn read(
-    text: &str,
-    place: &dyn Fn() -> String,
-    sink: Sink<'_>,
-) -> Result<(), RejectReason> {
+pub(super) fn read(text: &str, place: &dyn Fn() -> String, sink: Sink<'_>) -> Result<(), RejectReason> {
     let cve = match record::<Wrapped<'_>>(text) {
         Ok(wrapped) => wrapped.cve,
         Err(reason) => record(text).map_err(|_| reason)?,
@@ -115,36 +111,18 @@ pub(super) fn read(
     draft.date(cve.published.as_deref(), cve.last_modified.as_deref());
     for weakness in &cve.weaknesses {
         let source = voice_name(&weakness.source);
-        let voice = Voice {
-            source: &source,
-            primary: weakness.kind == "Primary",
-        };
+        let voice = Voice { source: &source, primary: weakness.kind == "Primary" };
         // A label stands there once a language; NVD writes only English.
-        weakness
-            .description
-            .iter()
-            .for_each(|label| draft.cwe(&label.value, voice));
+        weakness.description.iter().for_each(|label| draft.cwe(&label.value, voice));
     }
     let metrics = &cve.metrics;
-    for metric in [&metrics.v40, &metrics.v31, &metrics.v30, &metrics.v2]
-        .into_iter()
-        .flatten()
-    {
+    for metric in [&metrics.v40, &metrics.v31, &metrics.v30, &metrics.v2].into_iter().flatten() {
         let source = voice_name(&metric.source);
-        let voice = Voice {
-            source: &source,
-            primary: metric.kind == "Primary",
-        };
+        let voice = Voice { source: &source, primary: metric.kind == "Primary" };
         draft.cvss(&metric.cvss_data.vector, voice);
     }
-    let matches = cve
-        .configurations
-        .iter()
-        .flat_map(|one| &one.nodes)
-        .flat_map(|node| &node.matches);
-    matches
-        .filter(|one| one.vulnerable)
-        .for_each(|one| draft.cpe(&one.criteria));
+    let matches = cve.configurations.iter().flat_map(|one| &one.nodes).flat_map(|node| &node.matches);
+    matches.filter(|one| one.vulnerable).for_each(|one| draft.cpe(&one.criteria));
     let rejected = cve.vuln_status.as_deref() == Some("Rejected");
     draft.finish(rejected.then_some(WithdrawnState::Rejected), place, sink);
     Ok(())

@@ -106,39 +106,20 @@ struct CpeMatch<'a> {
 }
 
 /// Reads one item into `sink`; an error is why the whole of it is lost.
-pub(super) fn read(
-    text: &str,
-    place: &dyn Fn() -> String,
-    sink: Sink<'_>,
-) -> Result<(), RejectReason> {
+pub(super) fn read(text: &str, place: &dyn Fn() -> String, sink: Sink<'_>) -> Result<(), RejectReason> {
     let item: Item<'_> = record(text)?;
-    let nvd = Voice {
-        source: super::NAME,
-        primary: true,
-    };
+    let nvd = Voice { source: super::NAME, primary: true };
     let mut draft = Draft::new(super::NAME, &item.cve.meta.id)?;
     draft.describe(&item.cve.description.data);
     draft.date(item.published.as_deref(), item.modified.as_deref());
-    for label in item
-        .cve
-        .problemtype
-        .data
-        .iter()
-        .flat_map(|one| &one.description)
-    {
+    for label in item.cve.problemtype.data.iter().flat_map(|one| &one.description) {
         draft.cwe(&label.value, nvd);
     }
-    let vectors = [
-        item.impact.v3.and_then(|metric| metric.cvss),
-        item.impact.v2.and_then(|metric| metric.cvss),
-    ];
+    let vectors = [item.impact.v3.and_then(|metric| metric.cvss), item.impact.v2.and_then(|metric| metric.cvss)];
     for cvss in vectors.into_iter().flatten() {
         draft.cvss(&cvss.vector, nvd);
     }
-    item.configurations
-        .nodes
-        .iter()
-        .for_each(|node| add_products(node, &mut draft));
+    item.configurations.nodes.iter().for_each(|node| add_products(node, &mut draft));
     draft.finish(None, place, sink);
     Ok(())
 }
@@ -148,7 +129,5 @@ fn add_products(node: &Node<'_>, draft: &mut Draft) {
     for one in node.cpe_match.iter().filter(|one| one.vulnerable) {
         draft.cpe(&one.name);
     }
-    node.children
-        .iter()
-        .for_each(|child| add_products(child, draft));
+    node.children.iter().for_each(|child| add_products(child, draft));
 }
