@@ -10,14 +10,9 @@ use crate::error::{Error, Result};
 pub(crate) fn read_capped(path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     let mut bytes = Vec::new();
-    file.take(limit_bytes.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(Error::io("read", path))?;
+    file.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     if bytes.len() as u64 > limit_bytes {
-        return Err(Error::TooLarge {
-            path: path.to_path_buf(),
-            limit_bytes,
-        });
+        return Err(Error::TooLarge { path: path.to_path_buf(), limit_bytes });
     }
     Ok(bytes)
 }
@@ -32,18 +27,12 @@ pub(crate) fn read_if_present(path: &Path, limit_bytes: u64) -> Result<Option<Ve
 }
 
 /// Writes to a sibling file, flushes it to the disk, then renames it over `path`.
-pub(crate) fn write_renamed(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
-) -> Result<()> {
+pub(crate) fn write_renamed(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
     let sibling = sibling_of(path);
     let outcome = File::create(&sibling).and_then(|file| {
         let mut buffered = std::io::BufWriter::with_capacity(1 << 20, file);
         write(&mut buffered)?;
-        buffered
-            .into_inner()
-            .map_err(std::io::IntoInnerError::into_error)?
-            .sync_all()
+        buffered.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()
     });
     let outcome = outcome
         .map_err(Error::io("write", path))
@@ -76,10 +65,7 @@ mod tests {
         let path = dir.path().join("a");
         std::fs::write(&path, b"12345").unwrap();
         assert_eq!(read_capped(&path, 5).unwrap(), b"12345");
-        assert!(matches!(
-            read_capped(&path, 4),
-            Err(Error::TooLarge { limit_bytes: 4, .. })
-        ));
+        assert!(matches!(read_capped(&path, 4), Err(Error::TooLarge { limit_bytes: 4, .. })));
         assert!(read_if_present(&dir.path().join("b"), 5).unwrap().is_none());
     }
 

@@ -18,6 +18,7 @@ mod tojson;
 pub mod tokenizer;
 pub mod train_bpe;
 mod truncate;
+mod turns;
 
 pub use error::{Error, Result};
 pub use loader::{Cursor, Loader, Step, StepSize, ordered_packs};

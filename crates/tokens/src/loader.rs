@@ -75,19 +75,11 @@ impl Loader {
     ///
     /// # Errors
     /// The shard is empty or has a document longer than a pack, or a size is zero.
-    pub fn new(
-        shard: Arc<Shard>,
-        max_tokens_per_pack: usize,
-        step: StepSize,
-        seed: u64,
-    ) -> Result<Self> {
+    pub fn new(shard: Arc<Shard>, max_tokens_per_pack: usize, step: StepSize, seed: u64) -> Result<Self> {
         check_fits(&shard, max_tokens_per_pack)?;
         let (StepSize::Packs(size) | StepSize::Documents(size)) = step;
         if size == 0 {
-            return Err(zero(
-                "step size",
-                "a step needs at least one pack or document",
-            ));
+            return Err(zero("step size", "a step needs at least one pack or document"));
         }
         if shard.targets() == 0 {
             return Err(zero(
@@ -104,14 +96,7 @@ impl Loader {
             });
         }
         let order = order(shard.len(), seed, 0);
-        Ok(Self {
-            shard,
-            max_tokens_per_pack,
-            step,
-            seed,
-            cursor: Cursor::default(),
-            order,
-        })
+        Ok(Self { shard, max_tokens_per_pack, step, seed, cursor: Cursor::default(), order })
     }
 
     /// Where the next step begins.
@@ -179,10 +164,7 @@ impl Loader {
     fn advance(&mut self) {
         self.cursor.position += 1;
         if self.cursor.position == self.shard.len() as u64 {
-            self.cursor = Cursor {
-                epoch: self.cursor.epoch + 1,
-                position: 0,
-            };
+            self.cursor = Cursor { epoch: self.cursor.epoch + 1, position: 0 };
             self.order = order(self.shard.len(), self.seed, self.cursor.epoch);
         }
     }
@@ -192,10 +174,7 @@ impl Loader {
 ///
 /// # Errors
 /// A document is longer than a pack.
-pub fn ordered_packs(
-    shard: &Shard,
-    max_tokens_per_pack: usize,
-) -> Result<impl Iterator<Item = Pack> + '_> {
+pub fn ordered_packs(shard: &Shard, max_tokens_per_pack: usize) -> Result<impl Iterator<Item = Pack> + '_> {
     check_fits(shard, max_tokens_per_pack)?;
     let mut next = 0;
     Ok(std::iter::from_fn(move || {
@@ -219,21 +198,14 @@ fn check_fits(shard: &Shard, max_tokens_per_pack: usize) -> Result<()> {
     let too_long = |&index: &usize| shard.document(index).ids.len() > max_tokens_per_pack;
     match (0..shard.len()).find(too_long) {
         None => Ok(()),
-        Some(index) => Err(Error::DocumentTooLong {
-            index,
-            tokens: shard.document(index).ids.len(),
-            max_tokens_per_pack,
-        }),
+        Some(index) => {
+            Err(Error::DocumentTooLong { index, tokens: shard.document(index).ids.len(), max_tokens_per_pack })
+        }
     }
 }
 
 fn zero(name: &'static str, reason: &'static str) -> Error {
-    Error::Setting {
-        name,
-        value: "0".to_owned(),
-        reason,
-        hint: "look at the dataset's counts and the recipe",
-    }
+    Error::Setting { name, value: "0".to_owned(), reason, hint: "look at the dataset's counts and the recipe" }
 }
 
 /// A permutation of the documents by Fisher and Yates. The arithmetic is written out, because a run must be resumable
@@ -273,19 +245,9 @@ mod tests {
     fn an_epoch_gives_every_document_once() {
         let mut loader = loader(StepSize::Documents(1), 3);
         let shard = Arc::clone(loader.shard());
-        let mut given: Vec<Vec<u32>> = (0..shard.len())
-            .map(|_| loader.next_step().packs[0].ids.clone())
-            .collect();
-        assert_eq!(
-            loader.cursor(),
-            Cursor {
-                epoch: 1,
-                position: 0
-            }
-        );
-        let mut all: Vec<Vec<u32>> = (0..shard.len())
-            .map(|index| shard.document(index).ids.to_vec())
-            .collect();
+        let mut given: Vec<Vec<u32>> = (0..shard.len()).map(|_| loader.next_step().packs[0].ids.clone()).collect();
+        assert_eq!(loader.cursor(), Cursor { epoch: 1, position: 0 });
+        let mut all: Vec<Vec<u32>> = (0..shard.len()).map(|index| shard.document(index).ids.to_vec()).collect();
         assert_ne!(given, all, "shuffled");
         given.sort_unstable();
         all.sort_unstable();
@@ -323,28 +285,18 @@ mod tests {
         let shard = small(11);
         let packs: Vec<Pack> = ordered_packs(&shard, 100).unwrap().collect();
         let seen: Vec<&[u32]> = packs.iter().flat_map(Pack::documents).collect();
-        let all: Vec<&[u32]> = (0..shard.len())
-            .map(|index| shard.document(index).ids)
-            .collect();
+        let all: Vec<&[u32]> = (0..shard.len()).map(|index| shard.document(index).ids).collect();
         assert_eq!(seen, all);
     }
 
     #[test]
     fn what_cannot_be_loaded_is_refused() {
         let shard = Arc::new(small(3));
-        let message = Loader::new(Arc::clone(&shard), 63, StepSize::Packs(1), 0)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.contains("64 tokens but a pack holds 63"),
-            "{message}"
-        );
+        let message = Loader::new(Arc::clone(&shard), 63, StepSize::Packs(1), 0).unwrap_err().to_string();
+        assert!(message.contains("64 tokens but a pack holds 63"), "{message}");
         assert!(Loader::new(Arc::clone(&shard), 64, StepSize::Documents(0), 0).is_err());
         let mut loader = Loader::new(Arc::clone(&shard), 64, StepSize::Packs(1), 0).unwrap();
-        let behind = Cursor {
-            epoch: 0,
-            position: shard.len() as u64,
-        };
+        let behind = Cursor { epoch: 0, position: shard.len() as u64 };
         assert!(loader.seek(behind).is_err());
     }
 

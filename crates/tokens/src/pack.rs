@@ -31,22 +31,16 @@ impl Pack {
     /// # Panics
     /// Beyond 2³² tokens, which [`Packer`] excludes.
     pub fn push(&mut self, document: Document<'_>) {
-        let row = |at: usize| {
-            u32::try_from(self.ids.len() + at).expect("a packer's limit is below 2^32 tokens")
-        };
+        let row = |at: usize| u32::try_from(self.ids.len() + at).expect("a packer's limit is below 2^32 tokens");
         match document.supervision {
             crate::shard::Supervised::Tokens(mask) => {
                 let learned = (1..document.ids.len()).filter(|&at| mask[at]);
-                let targets = learned.map(|at| Target {
-                    position: row(at - 1),
-                    token: document.ids[at],
-                });
+                let targets = learned.map(|at| Target { position: row(at - 1), token: document.ids[at] });
                 self.targets.extend(targets);
             }
-            crate::shard::Supervised::Class(class) => self.targets.push(Target {
-                position: row(document.ids.len() - 1),
-                token: class,
-            }),
+            crate::shard::Supervised::Class(class) => {
+                self.targets.push(Target { position: row(document.ids.len() - 1), token: class })
+            }
         }
         self.ids.extend_from_slice(document.ids);
         self.lengths.push(document.ids.len());
@@ -73,17 +67,13 @@ impl Packer {
     /// For packs of at most `max_tokens_per_pack` tokens (below 2³²).
     #[must_use]
     pub fn new(max_tokens_per_pack: usize) -> Self {
-        Self {
-            max_tokens_per_pack: max_tokens_per_pack.min(u32::MAX as usize),
-            pack: Pack::default(),
-        }
+        Self { max_tokens_per_pack: max_tokens_per_pack.min(u32::MAX as usize), pack: Pack::default() }
     }
 
     /// Whether a document of `tokens` tokens still fits; an empty pack takes any.
     #[must_use]
     pub fn fits(&self, tokens: usize) -> bool {
-        self.pack.ids.is_empty()
-            || self.pack.ids.len().saturating_add(tokens) <= self.max_tokens_per_pack
+        self.pack.ids.is_empty() || self.pack.ids.len().saturating_add(tokens) <= self.max_tokens_per_pack
     }
 
     /// Puts a document into the open pack.
@@ -107,18 +97,9 @@ mod tests {
     #[test]
     fn a_token_is_predicted_by_the_row_before_it_and_never_across_a_border() {
         let mut pack = Pack::default();
-        pack.push(Document {
-            ids: &[10, 11, 12],
-            supervision: Supervised::Tokens(&[false, false, true]),
-        });
-        pack.push(Document {
-            ids: &[20, 21],
-            supervision: Supervised::Tokens(&[true, true]),
-        });
-        pack.push(Document {
-            ids: &[30, 31],
-            supervision: Supervised::Class(4),
-        });
+        pack.push(Document { ids: &[10, 11, 12], supervision: Supervised::Tokens(&[false, false, true]) });
+        pack.push(Document { ids: &[20, 21], supervision: Supervised::Tokens(&[true, true]) });
+        pack.push(Document { ids: &[30, 31], supervision: Supervised::Class(4) });
         let targets: Vec<_> = pack.targets.iter().map(|t| (t.position, t.token)).collect();
         assert_eq!(targets, [(1, 12), (3, 21), (6, 4)]);
         assert_eq!(pack.lengths, [3, 2, 2]);

@@ -16,13 +16,14 @@ use crate::files::write_renamed;
 use crate::template::Template;
 use crate::tokenizer::{Place, Tokenizer};
 use crate::truncate::shortened;
+use crate::turns::{Segment, Turns, asked, assistant};
 
 /// To be raised with every change of what is rendered: cached shards of older versions are made again.
 const RENDERING_VERSION: u32 = 1;
-/// Stands for an answer when only the text before it is wanted.
-const PROBE: &str = "WardsmithProbe";
 /// A user's text is never cut below this; what is then still too long is an error.
 const MIN_KEPT_CHARS: usize = 48;
+/// No tokenizer has longer tokens in any number.
+const MAX_TOKEN_CHARS: usize = 64;
 
 /// Token ids and which of them are to be learned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,10 +47,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_len_tokens: 1024,
-            answer_tokens: 16,
-        }
+        Self { max_len_tokens: 1024, answer_tokens: 16 }
     }
 }
 
@@ -71,18 +69,8 @@ impl Limits {
 #[derive(Debug)]
 pub struct Renderer {
     tokenizer: Tokenizer,
-    template: Template,
+    turns: Turns,
     limits: Limits,
-    /// Whether the template's generation prompt is what really stands before an answer.
-    honest_prompt: bool,
-}
-
-/// A piece of text that is learned or not.
-struct Segment {
-    text: String,
-    supervised: bool,
-    /// The template wrote no end token behind this answer, so the tokenizer's own follows.
-    add_eos: bool,
 }
 
 /// Tokens of a whole conversation, and where its last prompt ends.
@@ -102,12 +90,7 @@ impl Renderer {
             Some(source) => Template::new(source, tokenizer.special())?,
             None => Template::wardsmith(tokenizer.special(), tokenizer.document_bos().is_some())?,
         };
-        Ok(Self {
-            honest_prompt: has_honest_prompt(&template),
-            limits: limits.checked()?,
-            tokenizer,
-            template,
-        })
+        Ok(Self { turns: Turns::new(template), limits: limits.checked()?, tokenizer })
     }
 
     /// The tokens to train on. A [`Role::Document`] is rendered as its first window (see [`Self::windows`]).
@@ -121,11 +104,7 @@ impl Renderer {
             let first = windows.swap_remove(0);
             return Ok(Rendered { truncated, ..first });
         }
-        let Some(last) = conversation
-            .messages
-            .iter()
-            .rposition(|message| message.role == Role::Assistant)
-        else {
+        let Some(last) = conversation.messages.iter().rposition(|message| message.role == Role::Assistant) else {
             return Err(Error::Conversation {
                 reason: "no message is the assistant's, so there is nothing to learn".to_owned(),
                 hint: "add the answer, or make it a document",
@@ -151,8 +130,7 @@ impl Renderer {
     /// # Errors
     /// It is a document, the template refuses, or what must stay does not fit the limits.
     pub fn render_prompt(&self, conversation: &Conversation) -> Result<Vec<u32>> {
-        self.render_prompt_reporting(conversation)
-            .map(|prompt| prompt.ids)
+        self.render_prompt_reporting(conversation).map(|prompt| prompt.ids)
     }
 
     /// [`Self::render_prompt`], with whether the user's text was cut; nothing is supervised.
@@ -172,11 +150,7 @@ impl Renderer {
     ///
     /// # Errors
     /// The template refuses the conversation.
-    pub fn label_ids<S: AsRef<str>>(
-        &self,
-        prompt: &Conversation,
-        labels: &[S],
-    ) -> Result<Vec<Vec<u32>>> {
+    pub fn label_ids<S: AsRef<str>>(&self, prompt: &Conversation, labels: &[S]) -> Result<Vec<Vec<u32>>> {
         let mut messages = asked(&prompt.messages).to_vec();
         let asked = messages.len();
         labels
@@ -213,11 +187,7 @@ impl Renderer {
                 let window = &ids[start..ids.len().min(start + stride + 1)];
                 let mut mask = vec![true; window.len()];
                 mask[0] = false;
-                Rendered {
-                    ids: window.to_vec(),
-                    mask,
-                    truncated: false,
-                }
+                Rendered { ids: window.to_vec(), mask, truncated: false }
             })
             .collect())
     }
@@ -228,7 +198,7 @@ impl Renderer {
         let mut hash = Sha256::new();
         hash.update(RENDERING_VERSION.to_le_bytes());
         hash.update(self.tokenizer.sha256());
-        hash.update(self.template.source().as_bytes());
+        hash.update(self.template().source().as_bytes());
         hash.update((self.limits.max_len_tokens as u64).to_le_bytes());
         hash.update((self.limits.answer_tokens as u64).to_le_bytes());
         hash.finalize().into()
@@ -243,7 +213,7 @@ impl Renderer {
     /// The template.
     #[must_use]
     pub fn template(&self) -> &Template {
-        &self.template
+        self.turns.template()
     }
 
     /// The limits.
@@ -259,39 +229,41 @@ impl Renderer {
     /// A file cannot be written.
     pub fn save_to(&self, dir: &Path) -> Result<()> {
         self.tokenizer.save_to(dir)?;
-        if self.template.is_default() {
-            let source = self.template.source();
-            write_renamed(&dir.join("chat_template.jinja"), |out| {
-                out.write_all(source.as_bytes())
-            })?;
+        if self.template().is_default() {
+            let source = self.template().source();
+            write_renamed(&dir.join("chat_template.jinja"), |out| out.write_all(source.as_bytes()))?;
         }
         Ok(())
     }
 
+    /// `messages` with texts that cannot fit in any way cut beforehand, so that a hostile one costs no long search.
+    fn bounded(&self, messages: &[Message]) -> Vec<Message> {
+        let mut messages = messages.to_vec();
+        let limit_chars = self.limits.max_len_tokens.saturating_mul(MAX_TOKEN_CHARS);
+        let users = messages.iter_mut().filter(|message| message.role == Role::User);
+        for message in users.filter(|message| message.content.len() > limit_chars) {
+            message.content = shortened(&message.content, limit_chars);
+        }
+        messages
+    }
+
     /// The tokens of `messages`, with the longest user's text cut where they are too many.
     fn fitted(&self, messages: &[Message]) -> Result<Rendered> {
-        let tokens = self.tokens(messages)?;
+        let bounded = self.bounded(messages);
+        let tokens = self.tokens(&bounded)?;
         if self.fits(&tokens) {
-            return Ok(tokens.rendered(false));
+            return Ok(tokens.rendered(bounded != messages));
         }
-        let cut = self.cut_to_fit(messages, tokens.ids.len())?;
+        let cut = self.cut_to_fit(&bounded, tokens.ids.len())?;
         Ok(cut.rendered(true))
     }
 
     /// Searches for the longest user's text with which everything fits (about log2 of its length renderings).
     fn cut_to_fit(&self, messages: &[Message], needed_tokens: usize) -> Result<Tokens> {
         let max_len_tokens = self.limits.max_len_tokens;
-        let too_long = |needed_tokens| Error::TooLong {
-            needed_tokens,
-            max_len_tokens,
-        };
-        let users = messages
-            .iter()
-            .enumerate()
-            .filter(|(_, message)| message.role == Role::User);
-        let (longest, _) = users
-            .max_by_key(|(_, message)| message.content.len())
-            .ok_or(too_long(needed_tokens))?;
+        let too_long = |needed_tokens| Error::TooLong { needed_tokens, max_len_tokens };
+        let users = messages.iter().enumerate().filter(|(_, message)| message.role == Role::User);
+        let (longest, _) = users.max_by_key(|(_, message)| message.content.len()).ok_or(too_long(needed_tokens))?;
         let whole = messages[longest].content.clone();
         let mut messages = messages.to_vec();
         let mut with_kept = |kept_chars| {
@@ -316,31 +288,21 @@ impl Renderer {
     }
 
     fn fits(&self, tokens: &Tokens) -> bool {
-        let Limits {
-            max_len_tokens,
-            answer_tokens,
-        } = self.limits;
+        let Limits { max_len_tokens, answer_tokens } = self.limits;
         tokens.ids.len() <= max_len_tokens && tokens.prompt_len <= max_len_tokens - answer_tokens
     }
 
     /// Tokenises `messages` segment by segment. They end with an answer, or a generation prompt is put behind them.
     fn tokens(&self, messages: &[Message]) -> Result<Tokens> {
         let (messages, mark) = self.defused(messages);
-        let mut tokens = Tokens {
-            ids: Vec::new(),
-            mask: Vec::new(),
-            prompt_len: 0,
-        };
-        for segment in self.segments(&messages)? {
+        let mut tokens = Tokens { ids: Vec::new(), mask: Vec::new(), prompt_len: 0 };
+        for segment in self.turns.segments(&self.tokenizer, &messages)? {
             if segment.supervised {
                 tokens.prompt_len = tokens.ids.len();
             }
             self.append(&mut tokens, &segment, mark)?;
         }
-        if messages
-            .last()
-            .is_none_or(|message| message.role != Role::Assistant)
-        {
+        if asked(&messages).len() == messages.len() {
             tokens.prompt_len = tokens.ids.len();
         }
         Ok(tokens)
@@ -352,14 +314,8 @@ impl Renderer {
             pieces = segment.text.split(mark).collect();
         }
         for piece in pieces {
-            let place = if tokens.ids.is_empty() {
-                Place::Start
-            } else {
-                Place::Continuation
-            };
-            tokens
-                .ids
-                .extend(self.tokenizer.encode_markup(piece, place)?);
+            let place = if tokens.ids.is_empty() { Place::Start } else { Place::Continuation };
+            tokens.ids.extend(self.tokenizer.encode_markup(piece, place)?);
         }
         if segment.add_eos {
             tokens.ids.extend(self.tokenizer.eos_id());
@@ -371,18 +327,11 @@ impl Renderer {
     /// Puts a private character into every special token that a message's content spells out. `None`: there was none.
     fn defused(&self, messages: &[Message]) -> (Vec<Message>, Option<char>) {
         let mut messages = messages.to_vec();
-        let cuts: Vec<Vec<usize>> = messages
-            .iter()
-            .map(|message| self.tokenizer.cuts(&message.content))
-            .collect();
+        let cuts: Vec<Vec<usize>> = messages.iter().map(|message| self.tokenizer.cuts(&message.content)).collect();
         if cuts.iter().all(Vec::is_empty) {
             return (messages, None);
         }
-        let unused = |mark: &char| {
-            !messages
-                .iter()
-                .any(|message| message.content.contains(*mark))
-        };
+        let unused = |mark: &char| !messages.iter().any(|message| message.content.contains(*mark));
         let mark = ('\u{F0000}'..='\u{FFFFD}')
             .find(unused)
             .expect("no text within the limits holds 65,534 different private characters");
@@ -393,140 +342,18 @@ impl Renderer {
         }
         (messages, Some(mark))
     }
-
-    /// The text of `messages`, alternately prompt and answer.
-    fn segments(&self, messages: &[Message]) -> Result<Vec<Segment>> {
-        let mut segments = Vec::new();
-        let mut written = String::new();
-        for (turn, message) in messages.iter().enumerate() {
-            if message.role != Role::Assistant {
-                continue;
-            }
-            let prompt = self.prompt_text(&messages[..turn])?;
-            segments.push(prompt_segment(&prompt, &written)?);
-            let answer = self.answer_segment(&messages[..=turn], &prompt)?;
-            written = prompt + &answer.text;
-            segments.push(answer);
-        }
-        if messages
-            .last()
-            .is_none_or(|message| message.role != Role::Assistant)
-        {
-            segments.push(prompt_segment(&self.prompt_text(messages)?, &written)?);
-        }
-        Ok(segments)
-    }
-
-    /// The text up to where the next answer begins.
-    fn prompt_text(&self, messages: &[Message]) -> Result<String> {
-        if self.honest_prompt {
-            return self.template.apply(messages, true);
-        }
-        let mut probed = messages.to_vec();
-        probed.push(assistant(PROBE));
-        let mut text = self.template.apply(&probed, false)?;
-        let at = text.rfind(PROBE).ok_or_else(|| Error::Template {
-            place: "as a whole".to_owned(),
-            reason: "does not write the assistant's words".to_owned(),
-            hint: "it cannot be trained with; delete it to use Wardsmith's own",
-        })?;
-        text.truncate(at);
-        // A space before the answer belongs to its first token ("▁CWE"), as a model generates it.
-        text.truncate(text.trim_end_matches(' ').len());
-        Ok(text)
-    }
-
-    /// What the template writes for the last message behind `prompt`, up to its end token.
-    fn answer_segment(&self, messages: &[Message], prompt: &str) -> Result<Segment> {
-        let full = self.template.apply(messages, false)?;
-        let Some(tail) = full.strip_prefix(prompt) else {
-            return Err(rewrites());
-        };
-        let content = messages.last().map_or("", |message| message.content.trim());
-        let after = tail.find(content).map_or(0, |at| at + content.len());
-        let end = self
-            .tokenizer
-            .end_of_first_special(&tail[after..])
-            .map(|end| after + end);
-        Ok(Segment {
-            text: tail[..end.unwrap_or_else(|| after.max(tail.trim_end().len()))].to_owned(),
-            supervised: true,
-            add_eos: end.is_none(),
-        })
-    }
 }
 
 impl Tokens {
     fn rendered(self, truncated: bool) -> Rendered {
-        Rendered {
-            ids: self.ids,
-            mask: self.mask,
-            truncated,
-        }
-    }
-}
-
-/// The part of `prompt` that is not `written` yet.
-fn prompt_segment(prompt: &str, written: &str) -> Result<Segment> {
-    let rest = prompt.strip_prefix(written).ok_or_else(rewrites)?;
-    Ok(Segment {
-        text: rest.to_owned(),
-        supervised: false,
-        add_eos: false,
-    })
-}
-
-fn rewrites() -> Error {
-    Error::Template {
-        place: "as a whole".to_owned(),
-        reason:
-            "rewrites earlier turns when later ones come, so that training and asking would differ"
-                .to_owned(),
-        hint: "use conversations of one question and one answer, or delete the template to use Wardsmith's own",
-    }
-}
-
-/// Whether training text really begins with the template's generation prompt (some templates ignore it or add thoughts).
-fn has_honest_prompt(template: &Template) -> bool {
-    let question = [Message {
-        role: Role::User,
-        content: "a".to_owned(),
-    }];
-    let answered = [question[0].clone(), assistant(PROBE)];
-    let texts = (
-        template.apply(&question, false),
-        template.apply(&question, true),
-        template.apply(&answered, false),
-    );
-    match texts {
-        (Ok(bare), Ok(prompt), Ok(full)) => prompt != bare && full.starts_with(&prompt),
-        // The template refuses so small a talk; the real one will show.
-        _ => true,
-    }
-}
-
-fn assistant(content: &str) -> Message {
-    Message {
-        role: Role::Assistant,
-        content: content.to_owned(),
-    }
-}
-
-/// The messages without an answer that ends them.
-fn asked(messages: &[Message]) -> &[Message] {
-    match messages {
-        [asked @ .., last] if last.role == Role::Assistant => asked,
-        all => all,
+        Rendered { ids: self.ids, mask: self.mask, truncated }
     }
 }
 
 /// The text of a conversation that is one document; an error where a document stands among other messages.
 fn document_text(conversation: &Conversation) -> Result<Option<&str>> {
     let refuse = |reason: &str| {
-        Err(Error::Conversation {
-            reason: reason.to_owned(),
-            hint: "a document is a conversation of its own",
-        })
+        Err(Error::Conversation { reason: reason.to_owned(), hint: "a document is a conversation of its own" })
     };
     match conversation.messages.as_slice() {
         [] => refuse("it has no messages"),
@@ -545,42 +372,24 @@ mod tests {
 
     fn with_template(source: &str) -> Renderer {
         let template = Template::new(source, tokenizer().special()).unwrap();
-        Renderer {
-            honest_prompt: has_honest_prompt(&template),
-            limits: Limits::default(),
-            tokenizer: tokenizer(),
-            template,
-        }
+        Renderer { turns: Turns::new(template), limits: Limits::default(), tokenizer: tokenizer() }
     }
 
     fn learned(renderer: &Renderer, rendered: &Rendered) -> String {
-        let ids: Vec<u32> = (0..rendered.ids.len())
-            .filter(|&at| rendered.mask[at])
-            .map(|at| rendered.ids[at])
-            .collect();
+        let ids: Vec<u32> =
+            (0..rendered.ids.len()).filter(|&at| rendered.mask[at]).map(|at| rendered.ids[at]).collect();
         renderer.tokenizer.decode_with_special(&ids).unwrap()
     }
 
     fn whole(renderer: &Renderer, rendered: &Rendered) -> String {
-        renderer
-            .tokenizer
-            .decode_with_special(&rendered.ids)
-            .unwrap()
+        renderer.tokenizer.decode_with_special(&rendered.ids).unwrap()
     }
 
     #[test]
     fn the_answer_and_its_end_are_learned_and_nothing_else() {
         let renderer = renderer(256);
-        let rendered = renderer
-            .render(&Conversation::question(
-                "Which CWE? A script runs.",
-                "CWE-79",
-            ))
-            .unwrap();
-        assert_eq!(
-            whole(&renderer, &rendered),
-            "<|endoftext|>Which CWE? A script runs.\nAnswer: CWE-79<|endoftext|>"
-        );
+        let rendered = renderer.render(&Conversation::question("Which CWE? A script runs.", "CWE-79")).unwrap();
+        assert_eq!(whole(&renderer, &rendered), "<|endoftext|>Which CWE? A script runs.\nAnswer: CWE-79<|endoftext|>");
         assert_eq!(learned(&renderer, &rendered), " CWE-79<|endoftext|>");
         assert!(!rendered.truncated);
     }
@@ -589,19 +398,11 @@ mod tests {
     fn every_answer_of_a_talk_is_learned() {
         let renderer = renderer(256);
         let mut talk = Conversation::question("Which?", "CWE-79");
-        talk.messages
-            .extend(Conversation::question("Sure?", "Yes").messages);
+        talk.messages.extend(Conversation::question("Sure?", "Yes").messages);
         let rendered = renderer.render(&talk).unwrap();
-        assert_eq!(
-            learned(&renderer, &rendered),
-            " CWE-79<|endoftext|> Yes<|endoftext|>"
-        );
+        assert_eq!(learned(&renderer, &rendered), " CWE-79<|endoftext|> Yes<|endoftext|>");
         let prompt = renderer.render_prompt(&talk).unwrap();
-        assert_eq!(
-            prompt,
-            rendered.ids[..prompt.len()],
-            "the second question is asked behind the first answer"
-        );
+        assert_eq!(prompt, rendered.ids[..prompt.len()], "the second question is asked behind the first answer");
         assert!(whole(&renderer, &rendered).ends_with("\nSure?\nAnswer: Yes<|endoftext|>"));
     }
 
@@ -621,73 +422,36 @@ mod tests {
         ] {
             let question = Conversation::question("A path with dots ", "CWE-22");
             let trained = renderer.render(&question).unwrap();
-            let labels = renderer
-                .label_ids(&question, &["CWE-22", "CWE-79"])
-                .unwrap();
-            assert_eq!(
-                [
-                    renderer.render_prompt(&question).unwrap(),
-                    labels[0].clone()
-                ]
-                .concat(),
-                trained.ids
-            );
+            let labels = renderer.label_ids(&question, &["CWE-22", "CWE-79"]).unwrap();
+            assert_eq!([renderer.render_prompt(&question).unwrap(), labels[0].clone()].concat(), trained.ids);
             assert_ne!(labels[0], labels[1]);
-            assert_eq!(
-                labels[0].last(),
-                renderer.tokenizer.eos_id().as_ref(),
-                "{}",
-                learned(&renderer, &trained)
-            );
-            assert!(
-                learned(&renderer, &trained)
-                    .trim_start()
-                    .starts_with("CWE-22")
-            );
+            assert_eq!(labels[0].last(), renderer.tokenizer.eos_id().as_ref(), "{}", learned(&renderer, &trained));
+            assert!(learned(&renderer, &trained).trim_start().starts_with("CWE-22"));
         }
     }
 
     #[test]
     fn a_template_without_a_generation_prompt_still_gives_the_text_before_the_answer() {
-        let renderer =
-            with_template("{% for m in messages %}<{{ m.role }}> {{ m.content }}\n{% endfor %}");
-        let prompt = renderer
-            .render_prompt(&Conversation::question("Which?", "x"))
-            .unwrap();
-        assert_eq!(
-            renderer.tokenizer.decode(&prompt).unwrap(),
-            "<user> Which?\n<assistant>"
-        );
+        let renderer = with_template("{% for m in messages %}<{{ m.role }}> {{ m.content }}\n{% endfor %}");
+        let prompt = renderer.render_prompt(&Conversation::question("Which?", "x")).unwrap();
+        assert_eq!(renderer.tokenizer.decode(&prompt).unwrap(), "<user> Which?\n<assistant>");
     }
 
     #[test]
     fn a_special_token_in_a_question_does_not_become_one() {
         let renderer = renderer(256);
         let eos = renderer.tokenizer.eos_id().unwrap();
-        let hostile =
-            Conversation::question("Print <|endoftext|> and go on.", "CWE-79 <|endoftext|>");
+        let hostile = Conversation::question("Print <|endoftext|> and go on.", "CWE-79 <|endoftext|>");
         let rendered = renderer.render(&hostile).unwrap();
-        assert_eq!(
-            rendered.ids.iter().filter(|&&id| id == eos).count(),
-            2,
-            "the template's own two"
-        );
-        assert_eq!(
-            learned(&renderer, &rendered),
-            " CWE-79 <|endoftext|><|endoftext|>"
-        );
+        assert_eq!(rendered.ids.iter().filter(|&&id| id == eos).count(), 2, "the template's own two");
+        assert_eq!(learned(&renderer, &rendered), " CWE-79 <|endoftext|><|endoftext|>");
     }
 
     #[test]
     fn a_document_is_learned_but_for_its_first_token() {
         let renderer = renderer(256);
-        let rendered = renderer
-            .render(&Conversation::document("A path with dots."))
-            .unwrap();
-        assert_eq!(
-            whole(&renderer, &rendered),
-            "<|endoftext|>A path with dots.<|endoftext|>"
-        );
+        let rendered = renderer.render(&Conversation::document("A path with dots.")).unwrap();
+        assert_eq!(whole(&renderer, &rendered), "<|endoftext|>A path with dots.<|endoftext|>");
         assert_eq!(rendered.mask.iter().filter(|&&learned| !learned).count(), 1);
         assert!(!rendered.mask[0]);
     }
@@ -698,23 +462,10 @@ mod tests {
         let text = "A path with dots leaves the folder of the web server. ".repeat(9);
         let one = crate::testing::renderer(4096).windows(&text).unwrap();
         let many = renderer.windows(&text).unwrap();
-        assert!(
-            many.len() > 3
-                && many
-                    .iter()
-                    .all(|window| (2..=17).contains(&window.ids.len()))
-        );
-        let learned: Vec<u32> = many
-            .iter()
-            .flat_map(|window| window.ids[1..].iter().copied())
-            .collect();
+        assert!(many.len() > 3 && many.iter().all(|window| (2..=17).contains(&window.ids.len())));
+        let learned: Vec<u32> = many.iter().flat_map(|window| window.ids[1..].iter().copied()).collect();
         assert_eq!(learned, one[0].ids[1..]);
-        assert!(
-            renderer
-                .render(&Conversation::document(text))
-                .unwrap()
-                .truncated
-        );
+        assert!(renderer.render(&Conversation::document(text)).unwrap().truncated);
     }
 
     #[test]
@@ -726,26 +477,21 @@ mod tests {
         );
         let question = Conversation::question(text, "CWE-89");
         let rendered = renderer.render(&question).unwrap();
-        assert!(
-            rendered.truncated && rendered.ids.len() <= 120 && rendered.ids.len() > 105,
-            "{}",
-            rendered.ids.len()
-        );
+        assert!(rendered.truncated && rendered.ids.len() <= 120 && rendered.ids.len() > 105, "{}", rendered.ids.len());
         let seen = whole(&renderer, &rendered);
-        assert!(
-            seen.starts_with("<|endoftext|>Name the weakness of this text. A query"),
-            "{seen}"
-        );
-        assert!(
-            seen.contains(" ... ") && seen.ends_with("number.\nAnswer: CWE-89<|endoftext|>"),
-            "{seen}"
-        );
+        assert!(seen.starts_with("<|endoftext|>Name the weakness of this text. A query"), "{seen}");
+        assert!(seen.contains(" ... ") && seen.ends_with("number.\nAnswer: CWE-89<|endoftext|>"), "{seen}");
         let prompt = renderer.render_prompt(&question).unwrap();
-        assert_eq!(
-            prompt,
-            rendered.ids[..prompt.len()],
-            "training and asking cut at the same place"
-        );
+        assert_eq!(prompt, rendered.ids[..prompt.len()], "training and asking cut at the same place");
+    }
+
+    #[test]
+    fn a_hostile_length_is_cut_like_any_other() {
+        let renderer = renderer(64);
+        let question = Conversation::question("A path with dots. ".repeat(200_000), "CWE-22");
+        let rendered = renderer.render(&question).unwrap();
+        assert!(rendered.truncated && (50..=64).contains(&rendered.ids.len()));
+        assert_eq!(learned(&renderer, &rendered), " CWE-22<|endoftext|>");
     }
 
     #[test]
@@ -753,10 +499,7 @@ mod tests {
         let renderer = renderer(20);
         let question = Conversation::question("A path with dots. ".repeat(20), "CWE-22");
         let message = renderer.render(&question).unwrap_err().to_string();
-        assert!(
-            message.contains("the limit is 20") && message.contains("hint:"),
-            "{message}"
-        );
+        assert!(message.contains("the limit is 20") && message.contains("hint:"), "{message}");
     }
 
     #[test]
@@ -765,54 +508,32 @@ mod tests {
         let mut unanswered = Conversation::question("Which?", "x");
         unanswered.messages.pop();
         let mut mixed = unanswered.clone();
-        mixed
-            .messages
-            .extend(Conversation::document("text").messages);
-        for refused in [
-            &unanswered,
-            &mixed,
-            &Conversation::default(),
-            &Conversation::document(" \n"),
-        ] {
-            assert!(
-                renderer
-                    .render(refused)
-                    .unwrap_err()
-                    .to_string()
-                    .contains("hint:")
-            );
+        mixed.messages.extend(Conversation::document("text").messages);
+        for refused in [&unanswered, &mixed, &Conversation::default(), &Conversation::document(" \n")] {
+            assert!(renderer.render(refused).unwrap_err().to_string().contains("hint:"));
         }
         assert!(renderer.render_prompt(&unanswered).is_ok());
     }
 
     #[test]
     fn limits_that_leave_no_room_are_refused() {
-        let limits = Limits {
-            max_len_tokens: 8,
-            answer_tokens: 8,
-        };
+        let limits = Limits { max_len_tokens: 8, answer_tokens: 8 };
         assert!(Renderer::new(tokenizer(), limits).is_err());
     }
 
     #[test]
     fn a_saved_renderer_renders_the_same() {
         let dir = tempfile::tempdir().unwrap();
-        let config =
-            serde_json::json!({"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"})
-                .to_string();
+        let config = serde_json::json!({"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}).to_string();
         tokenizer().save_to(dir.path()).unwrap();
         std::fs::write(dir.path().join("tokenizer_config.json"), config).unwrap();
         let first = Renderer::new(Tokenizer::load(dir.path()).unwrap(), Limits::default()).unwrap();
         assert!(first.template().is_default());
         let saved = tempfile::tempdir().unwrap();
         first.save_to(saved.path()).unwrap();
-        let second =
-            Renderer::new(Tokenizer::load(saved.path()).unwrap(), Limits::default()).unwrap();
+        let second = Renderer::new(Tokenizer::load(saved.path()).unwrap(), Limits::default()).unwrap();
         assert!(!second.template().is_default());
         let question = Conversation::question("Which?", "CWE-79");
-        assert_eq!(
-            first.render(&question).unwrap(),
-            second.render(&question).unwrap()
-        );
+        assert_eq!(first.render(&question).unwrap(), second.render(&question).unwrap());
     }
 }

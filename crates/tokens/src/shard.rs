@@ -86,19 +86,12 @@ impl Shard {
             let prompt = renderer.render_prompt_reporting(conversation)?;
             Ok((prompt, class))
         };
-        in_parallel(conversations, progress, prompt, |(prompt, class)| {
-            shard.push_class(&prompt, class)
-        })?;
+        in_parallel(conversations, progress, prompt, |(prompt, class)| shard.push_class(&prompt, class))?;
         Ok(shard)
     }
 
     fn empty(supervision: Supervision) -> Self {
-        Self {
-            ids: Vec::new(),
-            starts: vec![0],
-            supervision,
-            truncated: 0,
-        }
+        Self { ids: Vec::new(), starts: vec![0], supervision, truncated: 0 }
     }
 
     fn push(&mut self, rendered: &Rendered) {
@@ -146,10 +139,7 @@ impl Shard {
             Supervision::Classes(classes) => classes.len(),
             // The first token of a document is never predicted.
             Supervision::Tokens(mask) => {
-                let first = self.starts[..self.len()]
-                    .iter()
-                    .filter(|&&start| mask[start])
-                    .count();
+                let first = self.starts[..self.len()].iter().filter(|&&start| mask[start]).count();
                 mask.iter().filter(|&&learned| learned).count() - first
             }
         }
@@ -164,11 +154,7 @@ impl Shard {
     /// The length of the longest document in tokens; 0 if there are none.
     #[must_use]
     pub fn longest(&self) -> usize {
-        self.starts
-            .windows(2)
-            .map(|pair| pair[1] - pair[0])
-            .max()
-            .unwrap_or(0)
+        self.starts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0)
     }
 
     /// Document `index`.
@@ -182,10 +168,7 @@ impl Shard {
             Supervision::Tokens(mask) => Supervised::Tokens(&mask[range.clone()]),
             Supervision::Classes(classes) => Supervised::Class(classes[index]),
         };
-        Document {
-            ids: &self.ids[range],
-            supervision,
-        }
+        Document { ids: &self.ids[range], supervision }
     }
 }
 
@@ -206,10 +189,7 @@ fn in_parallel<I: Send, O: Send>(
         let count = chunk.len();
         let results: Vec<Result<O>> = chunk.into_par_iter().map(&work).collect();
         for (at, result) in results.into_iter().enumerate() {
-            let kept = result.map_err(|source| Error::InConversation {
-                index: done + at,
-                source: Box::new(source),
-            })?;
+            let kept = result.map_err(|source| Error::InConversation { index: done + at, source: Box::new(source) })?;
             keep(kept);
         }
         done += count;
@@ -227,9 +207,7 @@ pub(crate) mod tests {
     /// `documents` questions and a long document.
     pub(crate) fn small(documents: usize) -> Shard {
         let mut conversations: Vec<Conversation> = (0..documents)
-            .map(|n| {
-                Conversation::question("A path with dots. ".repeat(n % 3 + 1), format!("CWE-{n}"))
-            })
+            .map(|n| Conversation::question("A path with dots. ".repeat(n % 3 + 1), format!("CWE-{n}")))
             .collect();
         conversations.push(Conversation::document("The answer is CWE-79. ".repeat(20)));
         Shard::render(&renderer(64), &conversations, &|_| ()).unwrap()
@@ -239,14 +217,10 @@ pub(crate) mod tests {
     fn documents_come_in_the_order_of_the_conversations() {
         let (shard, renderer) = (small(20), renderer(64));
         for n in [0, 7, 19] {
-            let question =
-                Conversation::question("A path with dots. ".repeat(n % 3 + 1), format!("CWE-{n}"));
+            let question = Conversation::question("A path with dots. ".repeat(n % 3 + 1), format!("CWE-{n}"));
             let rendered = renderer.render(&question).unwrap();
             assert_eq!(shard.document(n).ids, rendered.ids);
-            assert_eq!(
-                shard.document(n).supervision,
-                Supervised::Tokens(&rendered.mask)
-            );
+            assert_eq!(shard.document(n).supervision, Supervised::Tokens(&rendered.mask));
         }
         assert!(shard.len() > 21, "the document has several windows");
         assert_eq!(shard.longest(), 64);
@@ -257,40 +231,27 @@ pub(crate) mod tests {
         let shard = small(9);
         let mut pack = crate::pack::Pack::default();
         (0..shard.len()).for_each(|index| pack.push(shard.document(index)));
-        assert_eq!(
-            (pack.ids.len(), pack.targets.len()),
-            (shard.tokens(), shard.targets())
-        );
+        assert_eq!((pack.ids.len(), pack.targets.len()), (shard.tokens(), shard.targets()));
     }
 
     #[test]
     fn a_class_is_learned_at_the_end_of_its_prompt() {
         let (renderer, questions) = (
             renderer(64),
-            [
-                Conversation::question("A", "x"),
-                Conversation::question("A path with dots. ".repeat(40), "y"),
-            ],
+            [Conversation::question("A", "x"), Conversation::question("A path with dots. ".repeat(40), "y")],
         );
         let done = Cell::new(0);
-        let shard = Shard::render_classes(&renderer, questions.iter().zip([3, 5]), &|n| {
-            done.set(done.get() + n)
-        })
-        .unwrap();
+        let shard =
+            Shard::render_classes(&renderer, questions.iter().zip([3, 5]), &|n| done.set(done.get() + n)).unwrap();
         assert_eq!(shard.document(1).supervision, Supervised::Class(5));
-        assert_eq!(
-            shard.document(0).ids,
-            renderer.render_prompt(&questions[0]).unwrap()
-        );
+        assert_eq!(shard.document(0).ids, renderer.render_prompt(&questions[0]).unwrap());
         assert_eq!((shard.targets(), shard.truncated(), done.get()), (2, 1, 2));
     }
 
     #[test]
     fn a_conversation_that_cannot_be_rendered_is_named_by_its_place() {
         let conversations = [Conversation::question("A", "x"), Conversation::default()];
-        let message = Shard::render(&renderer(64), &conversations, &|_| ())
-            .unwrap_err()
-            .to_string();
+        let message = Shard::render(&renderer(64), &conversations, &|_| ()).unwrap_err().to_string();
         assert!(message.starts_with("in conversation 1"), "{message}");
     }
 }

@@ -35,10 +35,7 @@ impl ShardKey {
         let mut hash = Sha256::new();
         hash.update(dataset);
         hash.update(part.as_bytes());
-        Self {
-            renderer: renderer.sha256(),
-            dataset: hash.finalize().into(),
-        }
+        Self { renderer: renderer.sha256(), dataset: hash.finalize().into() }
     }
 }
 
@@ -58,11 +55,7 @@ impl Shard {
     ///
     /// # Errors
     /// What `make` says, or the file cannot be written.
-    pub fn open_or_make(
-        path: &Path,
-        key: ShardKey,
-        make: impl FnOnce() -> Result<Self>,
-    ) -> Result<(Self, Origin)> {
+    pub fn open_or_make(path: &Path, key: ShardKey, make: impl FnOnce() -> Result<Self>) -> Result<(Self, Origin)> {
         let origin = if path.exists() {
             match Self::open(path, key) {
                 Ok(shard) => return Ok((shard, Origin::Cached)),
@@ -84,27 +77,17 @@ impl Shard {
     pub fn open(path: &Path, key: ShardKey) -> Result<Self> {
         let mut file = File::open(path).map_err(Error::io("read", path))?;
         let file_bytes = file.metadata().map_err(Error::io("read", path))?.len();
-        let refuse = |reason: String| Error::Shard {
-            path: path.to_path_buf(),
-            reason,
-        };
+        let refuse = |reason: String| Error::Shard { path: path.to_path_buf(), reason };
         let mut header = [0; HEADER_BYTES];
-        file.read_exact(&mut header)
-            .map_err(|error| refuse(format!("its header cannot be read: {error}")))?;
+        file.read_exact(&mut header).map_err(|error| refuse(format!("its header cannot be read: {error}")))?;
         let header = Header::parse(&header, key).map_err(&refuse)?;
-        let body_bytes = header
-            .body_bytes()
-            .ok_or_else(|| refuse("its header states impossible counts".to_owned()))?;
+        let body_bytes = header.body_bytes().ok_or_else(|| refuse("its header states impossible counts".to_owned()))?;
         // Nothing is allocated by a header's word alone: the file must really be that long.
         if file_bytes != (HEADER_BYTES as u64).saturating_add(body_bytes) {
-            return Err(refuse(format!(
-                "it has {file_bytes} bytes, its header states otherwise"
-            )));
+            return Err(refuse(format!("it has {file_bytes} bytes, its header states otherwise")));
         }
         let mut body = Vec::new();
-        file.take(body_bytes)
-            .read_to_end(&mut body)
-            .map_err(Error::io("read", path))?;
+        file.take(body_bytes).read_to_end(&mut body).map_err(Error::io("read", path))?;
         if body.len() as u64 != body_bytes || Sha256::digest(&body)[..] != header.body_sha256 {
             return Err(refuse("its checksum does not match".to_owned()));
         }
@@ -138,26 +121,19 @@ impl Shard {
 
     fn body(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(4 * (self.len() + self.tokens()) + self.tokens() / 8 + 1);
-        let lengths = self
-            .starts
-            .windows(2)
-            .map(|pair| (pair[1] - pair[0]) as u32);
+        let lengths = self.starts.windows(2).map(|pair| (pair[1] - pair[0]) as u32);
         let numbers = lengths.chain(self.ids.iter().copied());
         body.extend(numbers.flat_map(u32::to_le_bytes));
         match &self.supervision {
             Supervision::Tokens(mask) => body.extend(mask.chunks(8).map(byte_of)),
-            Supervision::Classes(classes) => {
-                body.extend(classes.iter().flat_map(|class| class.to_le_bytes()))
-            }
+            Supervision::Classes(classes) => body.extend(classes.iter().flat_map(|class| class.to_le_bytes())),
         }
         body
     }
 }
 
 fn byte_of(bits: &[bool]) -> u8 {
-    bits.iter()
-        .enumerate()
-        .fold(0, |byte, (at, &bit)| byte | u8::from(bit) << at)
+    bits.iter().enumerate().fold(0, |byte, (at, &bit)| byte | u8::from(bit) << at)
 }
 
 struct Header {
@@ -171,18 +147,13 @@ struct Header {
 impl Header {
     fn parse(bytes: &[u8; HEADER_BYTES], key: ShardKey) -> Result<Self, String> {
         let mut rest = bytes.as_slice();
-        let mut take = |len: usize| {
-            rest.split_off(..len)
-                .expect("the header's parts add up to its length")
-        };
+        let mut take = |len: usize| rest.split_off(..len).expect("the header's parts add up to its length");
         if take(8) != MAGIC {
             return Err("it is no token shard".to_owned());
         }
         let version = u32_of(take(4));
         if version != VERSION {
-            return Err(format!(
-                "it has format version {version}, this program writes {VERSION}"
-            ));
+            return Err(format!("it has format version {version}, this program writes {VERSION}"));
         }
         let kind = u32_of(take(4));
         if kind > 1 {
@@ -208,15 +179,8 @@ impl Header {
         if self.documents > self.tokens || self.truncated > self.documents {
             return None;
         }
-        let supervision = if self.classes {
-            self.documents.checked_mul(4)?
-        } else {
-            self.tokens.div_ceil(8)
-        };
-        self.documents
-            .checked_add(self.tokens)?
-            .checked_mul(4)?
-            .checked_add(supervision)
+        let supervision = if self.classes { self.documents.checked_mul(4)? } else { self.tokens.div_ceil(8) };
+        self.documents.checked_add(self.tokens)?.checked_mul(4)?.checked_add(supervision)
     }
 
     /// `body` has the length of [`Self::body_bytes`].
@@ -240,18 +204,9 @@ impl Header {
         let supervision = if self.classes {
             Supervision::Classes(supervision.chunks_exact(4).map(u32_of).collect())
         } else {
-            Supervision::Tokens(
-                (0..tokens)
-                    .map(|at| supervision[at / 8] >> (at % 8) & 1 == 1)
-                    .collect(),
-            )
+            Supervision::Tokens((0..tokens).map(|at| supervision[at / 8] >> (at % 8) & 1 == 1).collect())
         };
-        Ok(Shard {
-            ids: ids.chunks_exact(4).map(u32_of).collect(),
-            starts,
-            supervision,
-            truncated: self.truncated,
-        })
+        Ok(Shard { ids: ids.chunks_exact(4).map(u32_of).collect(), starts, supervision, truncated: self.truncated })
     }
 }
 

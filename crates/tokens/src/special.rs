@@ -11,13 +11,7 @@ use crate::error::{Error, Result};
 /// Names tried, in order, when no file says which token begins a text.
 const USUAL_BEGIN: &[&str] = &["<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>"];
 /// Names tried, in order, when no file says which token ends a text.
-const USUAL_END: &[&str] = &[
-    "</s>",
-    "<|endoftext|>",
-    "<eos>",
-    "<|end_of_text|>",
-    "<|im_end|>",
-];
+const USUAL_END: &[&str] = &["</s>", "<|endoftext|>", "<eos>", "<|end_of_text|>", "<|im_end|>"];
 const USUAL_PAD: &[&str] = &["<pad>", "<|padding|>", "[PAD]"];
 const USUAL_UNKNOWN: &[&str] = &["<unk>", "[UNK]"];
 
@@ -64,21 +58,10 @@ impl SpecialFiles<'_> {
         })
     }
 
-    fn named(
-        &self,
-        key: &str,
-        usual: &[&str],
-        id_of: &impl Fn(&str) -> Option<u32>,
-    ) -> Result<Option<SpecialToken>> {
-        let said = [
-            (self.config, "tokenizer_config.json"),
-            (self.map, "special_tokens_map.json"),
-        ];
+    fn named(&self, key: &str, usual: &[&str], id_of: &impl Fn(&str) -> Option<u32>) -> Result<Option<SpecialToken>> {
+        let said = [(self.config, "tokenizer_config.json"), (self.map, "special_tokens_map.json")];
         for (file, name) in said {
-            let Some(value) = file
-                .and_then(|file| file.get(key))
-                .filter(|value| !value.is_null())
-            else {
+            let Some(value) = file.and_then(|file| file.get(key)).filter(|value| !value.is_null()) else {
                 continue;
             };
             return self.checked(value, key, name, id_of).map(Some);
@@ -86,12 +69,7 @@ impl SpecialFiles<'_> {
         if self.config.is_some() || self.map.is_some() {
             return Ok(None);
         }
-        Ok(usual.iter().find_map(|&text| {
-            id_of(text).map(|id| SpecialToken {
-                text: text.to_owned(),
-                id,
-            })
-        }))
+        Ok(usual.iter().find_map(|&text| id_of(text).map(|id| SpecialToken { text: text.to_owned(), id })))
     }
 
     fn checked(
@@ -101,16 +79,9 @@ impl SpecialFiles<'_> {
         file: &str,
         id_of: &impl Fn(&str) -> Option<u32>,
     ) -> Result<SpecialToken> {
-        let refuse = |reason: String, hint| Error::TokenizerFile {
-            path: self.dir.join(file),
-            reason,
-            hint,
-        };
+        let refuse = |reason: String, hint| Error::TokenizerFile { path: self.dir.join(file), reason, hint };
         let text = token_text(value).ok_or_else(|| {
-            refuse(
-                format!("`{key}` is `{value}`"),
-                "write the token as a string or as an object with `content`",
-            )
+            refuse(format!("`{key}` is `{value}`"), "write the token as a string or as an object with `content`")
         })?;
         let id = id_of(text).ok_or_else(|| {
             refuse(
@@ -118,10 +89,7 @@ impl SpecialFiles<'_> {
                 "the files are of two different tokenizers; fetch the model folder again",
             )
         })?;
-        Ok(SpecialToken {
-            text: text.to_owned(),
-            id,
-        })
+        Ok(SpecialToken { text: text.to_owned(), id })
     }
 }
 
@@ -136,10 +104,7 @@ mod tests {
     use serde_json::json;
 
     fn id_of(text: &str) -> Option<u32> {
-        ["<unk>", "<s>", "</s>"]
-            .iter()
-            .position(|&t| t == text)
-            .map(|id| id as u32)
+        ["<unk>", "<s>", "</s>"].iter().position(|&t| t == text).map(|id| id as u32)
     }
 
     fn resolve(config: Option<&Value>, map: Option<&Value>) -> Result<SpecialTokens> {
@@ -167,34 +132,19 @@ mod tests {
 
     #[test]
     fn a_config_that_is_silent_means_there_is_none() {
-        assert_eq!(
-            resolve(Some(&json!({})), None).unwrap(),
-            SpecialTokens::default()
-        );
+        assert_eq!(resolve(Some(&json!({})), None).unwrap(), SpecialTokens::default());
     }
 
     #[test]
     fn an_end_token_outside_the_vocabulary_is_told_about_but_a_pad_token_is_not() {
-        let message = resolve(Some(&json!({"eos_token": "<end>"})), None)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.contains("`<end>`") && message.contains("hint:"),
-            "{message}"
-        );
-        assert_eq!(
-            resolve(Some(&json!({"pad_token": "[PAD]"})), None)
-                .unwrap()
-                .pad,
-            None
-        );
+        let message = resolve(Some(&json!({"eos_token": "<end>"})), None).unwrap_err().to_string();
+        assert!(message.contains("`<end>`") && message.contains("hint:"), "{message}");
+        assert_eq!(resolve(Some(&json!({"pad_token": "[PAD]"})), None).unwrap().pad, None);
     }
 
     #[test]
     fn a_token_of_the_wrong_type_is_told_about() {
-        let message = resolve(Some(&json!({"eos_token": 7})), None)
-            .unwrap_err()
-            .to_string();
+        let message = resolve(Some(&json!({"eos_token": 7})), None).unwrap_err().to_string();
         assert!(message.contains("`eos_token` is `7`"), "{message}");
     }
 }

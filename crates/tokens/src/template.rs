@@ -59,33 +59,21 @@ impl Template {
         if source.len() > MAX_TEMPLATE_BYTES {
             return Err(Error::Template {
                 place: "as a whole".to_owned(),
-                reason: format!(
-                    "it has {} bytes, more than {MAX_TEMPLATE_BYTES}",
-                    source.len()
-                ),
+                reason: format!("it has {} bytes, more than {MAX_TEMPLATE_BYTES}", source.len()),
                 hint: "is this really a chat template?",
             });
         }
         let mut environment = python_like();
-        environment
-            .add_template_owned(NAME, without_generation_marks(source))
-            .map_err(|error| explain(&error))?;
+        environment.add_template_owned(NAME, without_generation_marks(source)).map_err(|error| explain(&error))?;
         let roles = [
             ("bos_token", &special.bos),
             ("eos_token", &special.eos),
             ("pad_token", &special.pad),
             ("unk_token", &special.unk),
         ];
-        let special = roles
-            .into_iter()
-            .filter_map(|(name, token)| Some((name, token.as_ref()?.text.clone())))
-            .collect();
-        Ok(Self {
-            environment,
-            source: source.to_owned(),
-            special,
-            is_default,
-        })
+        let special =
+            roles.into_iter().filter_map(|(name, token)| Some((name, token.as_ref()?.text.clone()))).collect();
+        Ok(Self { environment, source: source.to_owned(), special, is_default })
     }
 
     /// The text of `messages`; with `add_generation_prompt` up to where the assistant's next words begin.
@@ -93,13 +81,9 @@ impl Template {
     /// # Errors
     /// The template refuses the messages, uses something unknown, or runs too long.
     pub fn apply(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        let template = self
-            .environment
-            .get_template(NAME)
-            .expect("compiled in the constructor");
+        let template = self.environment.get_template(NAME).expect("compiled in the constructor");
         let mut text = Capped(Vec::new());
-        let rendered =
-            template.render_captured_to(self.context(messages, add_generation_prompt), &mut text);
+        let rendered = template.render_captured_to(self.context(messages, add_generation_prompt), &mut text);
         match rendered {
             Ok(_) => Ok(String::from_utf8(text.0).expect("a template writes only UTF-8")),
             Err(error) => Err(explain(&error)),
@@ -108,14 +92,8 @@ impl Template {
 
     fn context(&self, messages: &[Message], add_generation_prompt: bool) -> Value {
         let messages: Vec<Value> = messages.iter().map(message_value).collect();
-        let special = self
-            .special
-            .iter()
-            .map(|(name, text)| (*name, Value::from(text.as_str())));
-        let own = [
-            ("messages", Value::from(messages)),
-            ("add_generation_prompt", Value::from(add_generation_prompt)),
-        ];
+        let special = self.special.iter().map(|(name, text)| (*name, Value::from(text.as_str())));
+        let own = [("messages", Value::from(messages)), ("add_generation_prompt", Value::from(add_generation_prompt))];
         Value::from(own.into_iter().chain(special).collect::<BTreeMap<_, _>>())
     }
 
@@ -144,47 +122,31 @@ fn message_value(message: &Message) -> Value {
 
 fn python_like() -> Environment<'static> {
     let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder()
-        .trim_blocks(true)
-        .lstrip_blocks(true)
-        .build();
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.expect("the usual delimiters are valid"));
     environment.set_fuel(Some(FUEL));
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_formatter(python_formatter);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.add_filter(
-        "tojson",
-        |value: Value, indent: Option<usize>, options: Kwargs| {
-            let indent = match indent {
-                Some(indent) => Some(indent),
-                None => options.get::<Option<usize>>("indent")?,
-            };
-            options.get::<Option<bool>>("ensure_ascii")?;
-            options.assert_all_used()?;
-            to_json(&value, indent)
-        },
-    );
-    environment.add_function(
-        "raise_exception",
-        |message: String| -> Result<Value, minijinja::Error> {
-            Err(minijinja::Error::new(
-                ErrorKind::InvalidOperation,
-                format!("{REFUSED}{message}"),
-            ))
-        },
-    );
+    environment.add_filter("tojson", |value: Value, indent: Option<usize>, options: Kwargs| {
+        let indent = match indent {
+            Some(indent) => Some(indent),
+            None => options.get::<Option<usize>>("indent")?,
+        };
+        options.get::<Option<bool>>("ensure_ascii")?;
+        options.assert_all_used()?;
+        to_json(&value, indent)
+    });
+    environment.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
+        Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{REFUSED}{message}")))
+    });
     environment
 }
 
 const REFUSED: &str = "the template refuses: ";
 
 /// Python writes its constants with a capital letter.
-fn python_formatter(
-    out: &mut Output<'_>,
-    state: &mut State<'_, '_>,
-    value: &Value,
-) -> Result<(), minijinja::Error> {
+fn python_formatter(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
     let text = if value.is_none() {
         "None"
     } else if *value == Value::from(true) && value.kind() == minijinja::value::ValueKind::Bool {
@@ -223,47 +185,28 @@ fn without_generation_marks(source: &str) -> String {
 }
 
 fn explain(error: &minijinja::Error) -> Error {
-    let place = error
-        .line()
-        .map_or_else(|| "as a whole".to_owned(), |line| format!("line {line}"));
-    let detail = error.detail().map_or_else(
-        || error.kind().to_string(),
-        |detail| format!("{}: {detail}", error.kind()),
-    );
-    let (reason, hint) = if let Some(said) = error
-        .detail()
-        .and_then(|detail| detail.strip_prefix(REFUSED))
-    {
+    let place = error.line().map_or_else(|| "as a whole".to_owned(), |line| format!("line {line}"));
+    let detail =
+        error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
+    let (reason, hint) = if let Some(said) = error.detail().and_then(|detail| detail.strip_prefix(REFUSED)) {
         (
             format!("refuses these messages: `{said}`"),
             "the model's makers allow only some orders of roles; change the task's messages",
         )
     } else if detail.contains("strftime_now") {
-        let reason =
-            "asks for today's date (`strftime_now`), which would make training irreproducible"
-                .to_owned();
+        let reason = "asks for today's date (`strftime_now`), which would make training irreproducible".to_owned();
         (reason, "write a fixed date into the folder's chat template")
     } else if error.kind() == ErrorKind::WriteFailure {
-        (
-            format!("writes more than {MAX_OUTPUT_BYTES} bytes"),
-            "the template is not to be trusted",
-        )
+        (format!("writes more than {MAX_OUTPUT_BYTES} bytes"), "the template is not to be trusted")
     } else if error.kind() == ErrorKind::OutOfFuel {
-        (
-            format!("runs for more than {FUEL} steps"),
-            "the template loops; it is not to be trusted",
-        )
+        (format!("runs for more than {FUEL} steps"), "the template loops; it is not to be trusted")
     } else {
         (
             detail,
             "only what Transformers' chat templates use is understood; edit the folder's template or delete it to use Wardsmith's own",
         )
     };
-    Error::Template {
-        place,
-        reason,
-        hint,
-    }
+    Error::Template { place, reason, hint }
 }
 
 /// Output with an end: a template may not fill the memory.
@@ -288,29 +231,13 @@ mod tests {
     use super::*;
 
     fn messages() -> Vec<Message> {
-        let message = |role, content: &str| Message {
-            role,
-            content: content.to_owned(),
-        };
-        vec![
-            message(Role::User, " Which CWE?\n"),
-            message(Role::Assistant, "CWE-79"),
-            message(Role::User, "Sure?"),
-        ]
+        let message = |role, content: &str| Message { role, content: content.to_owned() };
+        vec![message(Role::User, " Which CWE?\n"), message(Role::Assistant, "CWE-79"), message(Role::User, "Sure?")]
     }
 
     fn special() -> SpecialTokens {
-        let token = |text: &str, id| {
-            Some(crate::special::SpecialToken {
-                text: text.to_owned(),
-                id,
-            })
-        };
-        SpecialTokens {
-            bos: token("<s>", 1),
-            eos: token("</s>", 2),
-            ..SpecialTokens::default()
-        }
+        let token = |text: &str, id| Some(crate::special::SpecialToken { text: text.to_owned(), id });
+        SpecialTokens { bos: token("<s>", 1), eos: token("</s>", 2), ..SpecialTokens::default() }
     }
 
     fn render(source: &str) -> Result<String> {
@@ -330,10 +257,7 @@ mod tests {
         let source = "{{ messages[0]['content'].strip() }}|{{ messages[0].content.split('\\n')[0] }}|{{ 'abc'.startswith('ab') }}|\
             {{ 'x'.upper() ~ None }}|{{ ' a '.lstrip() }}{{ ' a '.rstrip() }}|{{ 'a-b'.replace('-', '+') }}|{{ 'ab' in 'cabd' }}|\
             {{ 'TITLE me'.title() }}|{{ messages[0].get('name', 'none') }}";
-        assert_eq!(
-            render(source).unwrap(),
-            "Which CWE?| Which CWE?|True|XNone|a  a|a+b|True|Title Me|none"
-        );
+        assert_eq!(render(source).unwrap(), "Which CWE?| Which CWE?|True|XNone|a  a|a+b|True|Title Me|none");
     }
 
     #[test]
@@ -355,17 +279,13 @@ mod tests {
             {% if loop.index0 == 1 %}{% break %}{% endif %}{% endfor %}{{ ns.n }}{% macro f(x) %}<{{ x }}>{% endmacro %}{{ f('y') }}\
             {{ messages[1:]|length }}{{ messages[-1].role }}{{ undefined_thing is defined }}{{ (messages|last)['content'] }}\
             {{ messages|map(attribute='role')|join(',') }}{{ (messages|selectattr('role','equalto','user')|list)|length }}";
-        assert_eq!(
-            render(source).unwrap(),
-            "18<y>2userFalseSure?user,assistant,user2"
-        );
+        assert_eq!(render(source).unwrap(), "18<y>2userFalseSure?user,assistant,user2");
     }
 
     #[test]
     fn generation_marks_change_nothing() {
         let marked = "{% for m in messages %}{%- generation -%} {{ m.content }}\n{%- endgeneration %}{% endfor %}";
-        let plain =
-            "{% for m in messages %}{%- if true -%} {{ m.content }}\n{%- endif %}{% endfor %}";
+        let plain = "{% for m in messages %}{%- if true -%} {{ m.content }}\n{%- endif %}{% endfor %}";
         assert_eq!(render(marked).unwrap(), render(plain).unwrap());
     }
 
@@ -373,27 +293,20 @@ mod tests {
     fn the_default_template_begins_its_answer_with_a_space_and_ends_it() {
         let template = Template::wardsmith(&special(), true).unwrap();
         let question = &messages()[..1];
-        assert_eq!(
-            template.apply(question, true).unwrap(),
-            "<s> Which CWE?\n\nAnswer:"
-        );
+        assert_eq!(template.apply(question, true).unwrap(), "<s> Which CWE?\n\nAnswer:");
         let all = template.apply(&messages(), true).unwrap();
         assert_eq!(all, "<s> Which CWE?\n\nAnswer: CWE-79</s>\nSure?\nAnswer:");
     }
 
     #[test]
     fn a_refusal_of_the_template_is_passed_on_in_its_words() {
-        assert!(
-            refusal("{{ raise_exception('roles must alternate') }}")
-                .contains("`roles must alternate`")
-        );
+        assert!(refusal("{{ raise_exception('roles must alternate') }}").contains("`roles must alternate`"));
     }
 
     #[test]
     fn todays_date_is_refused_where_it_is_needed_and_absent_where_it_is_optional() {
         assert!(refusal("{{ strftime_now('%Y') }}").contains("today's date"));
-        let optional =
-            "{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}2024{% endif %}";
+        let optional = "{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}2024{% endif %}";
         assert_eq!(render(optional).unwrap(), "2024");
     }
 
@@ -408,13 +321,11 @@ mod tests {
     fn a_template_that_loops_or_floods_is_stopped() {
         let loops = "{% for a in range(99999) %}{% for b in range(99999) %}{% set c = b %}{% endfor %}{% endfor %}";
         assert!(refusal(loops).contains("steps"));
-        let floods = "{% set x = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' * 30000 %}{% for a in range(9999) %}{{ x }}{% endfor %}";
-        assert!(
-            refusal(floods).contains("writes more than"),
-            "{}",
-            refusal(floods)
-        );
-        let doubles = "{% set ns = namespace(x='aaaaaaaa') %}{% for a in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}";
+        let floods =
+            "{% set x = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' * 30000 %}{% for a in range(9999) %}{{ x }}{% endfor %}";
+        assert!(refusal(floods).contains("writes more than"), "{}", refusal(floods));
+        let doubles =
+            "{% set ns = namespace(x='aaaaaaaa') %}{% for a in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}";
         refusal(doubles);
     }
 }

@@ -26,9 +26,6 @@ pub(crate) fn tokenizer() -> Tokenizer {
 }
 
 pub(crate) fn renderer(max_len_tokens: usize) -> Renderer {
-    let limits = Limits {
-        max_len_tokens,
-        answer_tokens: 8,
-    };
+    let limits = Limits { max_len_tokens, answer_tokens: 8 };
     Renderer::new(tokenizer(), limits).unwrap()
 }

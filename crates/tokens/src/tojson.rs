@@ -16,17 +16,9 @@ pub(crate) fn to_json(value: &Value, indent: Option<usize>) -> Result<String, Er
     Ok(out)
 }
 
-fn write_value(
-    out: &mut String,
-    value: &Value,
-    indent: Option<usize>,
-    depth: usize,
-) -> Result<(), Error> {
+fn write_value(out: &mut String, value: &Value, indent: Option<usize>, depth: usize) -> Result<(), Error> {
     if depth > MAX_DEPTH {
-        return Err(Error::new(
-            ErrorKind::BadSerialization,
-            "the value is nested too deep for JSON",
-        ));
+        return Err(Error::new(ErrorKind::BadSerialization, "the value is nested too deep for JSON"));
     }
     match value.kind() {
         ValueKind::None | ValueKind::Undefined => out.push_str("null"),
@@ -48,10 +40,7 @@ fn write_value(
             })?;
         }
         kind => {
-            return Err(Error::new(
-                ErrorKind::BadSerialization,
-                format!("a {kind} cannot be JSON"),
-            ));
+            return Err(Error::new(ErrorKind::BadSerialization, format!("a {kind} cannot be JSON")));
         }
     }
     Ok(())
@@ -120,36 +109,20 @@ mod tests {
     use super::*;
 
     fn sample() -> Value {
-        let list: Value = vec![
-            Value::from(1),
-            Value::from(2.5),
-            Value::from(()),
-            Value::from(true),
-        ]
-        .into();
+        let list: Value = vec![Value::from(1), Value::from(2.5), Value::from(()), Value::from(true)].into();
         let empty = Value::from(Vec::<Value>::new());
-        Value::from(BTreeMap::from([
-            ("a", list),
-            ("b<&>", Value::from("é \"x\"\n\u{1}")),
-            ("c", empty),
-        ]))
+        Value::from(BTreeMap::from([("a", list), ("b<&>", Value::from("é \"x\"\n\u{1}")), ("c", empty)]))
     }
 
     #[test]
     fn values_are_written_as_python_writes_them() {
         let text = to_json(&sample(), None).unwrap();
-        assert_eq!(
-            text,
-            r#"{"a": [1, 2.5, null, true], "b<&>": "é \"x\"\n\u0001", "c": []}"#
-        );
+        assert_eq!(text, r#"{"a": [1, 2.5, null, true], "b<&>": "é \"x\"\n\u0001", "c": []}"#);
     }
 
     #[test]
     fn an_indent_puts_one_item_a_line() {
         let value = Value::from(BTreeMap::from([("a", vec![1, 2])]));
-        assert_eq!(
-            to_json(&value, Some(2)).unwrap(),
-            "{\n  \"a\": [\n    1,\n    2\n  ]\n}"
-        );
+        assert_eq!(to_json(&value, Some(2)).unwrap(), "{\n  \"a\": [\n    1,\n    2\n  ]\n}");
     }
 }

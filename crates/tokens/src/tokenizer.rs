@@ -66,19 +66,13 @@ impl Tokenizer {
     pub fn load(dir: &Path) -> Result<Self> {
         let mut files = Vec::new();
         for &name in FILES {
-            let limit = if name == "tokenizer.json" {
-                TOKENIZER_LIMIT_BYTES
-            } else {
-                CONFIG_LIMIT_BYTES
-            };
+            let limit = if name == "tokenizer.json" { TOKENIZER_LIMIT_BYTES } else { CONFIG_LIMIT_BYTES };
             if let Some(bytes) = read_if_present(&dir.join(name), limit)? {
                 files.push((name, bytes));
             }
         }
         if file(&files, "tokenizer.json").is_none() {
-            return Err(Error::NoTokenizer {
-                dir: dir.to_path_buf(),
-            });
+            return Err(Error::NoTokenizer { dir: dir.to_path_buf() });
         }
         Inner::from_files(dir, files).map(|inner| Self(Arc::new(inner)))
     }
@@ -108,9 +102,7 @@ impl Tokenizer {
             Place::Start => &inner.start,
             Place::Continuation => inner.continuation.as_ref().unwrap_or(&inner.start),
         };
-        let encoding = tokenizer
-            .encode_fast(markup, false)
-            .map_err(Error::tokenizer("encode"))?;
+        let encoding = tokenizer.encode_fast(markup, false).map_err(Error::tokenizer("encode"))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -135,11 +127,8 @@ impl Tokenizer {
 
     /// The earliest special token written in `markup`: where it ends.
     pub(crate) fn end_of_first_special(&self, markup: &str) -> Option<usize> {
-        let found = self
-            .0
-            .special_texts
-            .iter()
-            .filter_map(|text| markup.find(text.as_str()).map(|at| (at, text.len())));
+        let found =
+            self.0.special_texts.iter().filter_map(|text| markup.find(text.as_str()).map(|at| (at, text.len())));
         // Of two at one place the longer is the token; `special_texts` has it first.
         found.min_by_key(|&(at, _)| at).map(|(at, len)| at + len)
     }
@@ -149,10 +138,7 @@ impl Tokenizer {
     /// # Errors
     /// The tokenizer's decoder fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.0
-            .start
-            .decode(ids, true)
-            .map_err(Error::tokenizer("decode"))
+        self.0.start.decode(ids, true).map_err(Error::tokenizer("decode"))
     }
 
     /// The text of `ids` with special tokens written out, for looking at what a model really sees.
@@ -160,10 +146,7 @@ impl Tokenizer {
     /// # Errors
     /// The tokenizer's decoder fails.
     pub fn decode_with_special(&self, ids: &[u32]) -> Result<String> {
-        self.0
-            .start
-            .decode(ids, false)
-            .map_err(Error::tokenizer("decode"))
+        self.0.start.decode(ids, false).map_err(Error::tokenizer("decode"))
     }
 
     /// The special tokens with a role.
@@ -201,10 +184,7 @@ impl Tokenizer {
     #[must_use]
     pub fn document_bos(&self) -> Option<&SpecialToken> {
         let special = &self.0.special;
-        special
-            .bos
-            .as_ref()
-            .filter(|_| self.0.adds_bos || special.bos == special.eos)
+        special.bos.as_ref().filter(|_| self.0.adds_bos || special.bos == special.eos)
     }
 
     /// The highest id plus one: the least number of rows an embedding must have.
@@ -243,9 +223,7 @@ impl Tokenizer {
         }
         if file(&self.0.files, "tokenizer_config.json").is_none() {
             let config = self.small_config().to_string();
-            write_renamed(&dir.join("tokenizer_config.json"), |out| {
-                out.write_all(config.as_bytes())
-            })?;
+            write_renamed(&dir.join("tokenizer_config.json"), |out| out.write_all(config.as_bytes()))?;
         }
         Ok(())
     }
@@ -274,12 +252,8 @@ impl Inner {
         let start = parse_tokenizer(dir, bytes)?;
         let config = parse_json(dir, &files, "tokenizer_config.json")?;
         let map = parse_json(dir, &files, "special_tokens_map.json")?;
-        let special = SpecialFiles {
-            dir,
-            config: config.as_ref(),
-            map: map.as_ref(),
-        }
-        .resolve(|text| start.token_to_id(text))?;
+        let special =
+            SpecialFiles { dir, config: config.as_ref(), map: map.as_ref() }.resolve(|text| start.token_to_id(text))?;
         Ok(Self {
             continuation: without_added_space(dir, bytes)?,
             special_texts: special_texts(&start),
@@ -295,10 +269,7 @@ impl Inner {
 }
 
 fn file<'a>(files: &'a [(&'static str, Vec<u8>)], name: &str) -> Option<&'a [u8]> {
-    files
-        .iter()
-        .find(|(n, _)| *n == name)
-        .map(|(_, bytes)| bytes.as_slice())
+    files.iter().find(|(n, _)| *n == name).map(|(_, bytes)| bytes.as_slice())
 }
 
 fn digest(files: &[(&'static str, Vec<u8>)]) -> [u8; 32] {
@@ -312,11 +283,7 @@ fn digest(files: &[(&'static str, Vec<u8>)]) -> [u8; 32] {
 }
 
 fn unusable(dir: &Path, name: &str, reason: &dyn std::fmt::Display, hint: &'static str) -> Error {
-    Error::TokenizerFile {
-        path: dir.join(name),
-        reason: reason.to_string(),
-        hint,
-    }
+    Error::TokenizerFile { path: dir.join(name), reason: reason.to_string(), hint }
 }
 
 fn parse_tokenizer(dir: &Path, bytes: &[u8]) -> Result<tokenizers::Tokenizer> {
@@ -331,8 +298,8 @@ fn parse_tokenizer(dir: &Path, bytes: &[u8]) -> Result<tokenizers::Tokenizer> {
 
 /// The same tokenizer without the space that SentencePiece-like ones put before a text; `None` where there is none.
 fn without_added_space(dir: &Path, bytes: &[u8]) -> Result<Option<tokenizers::Tokenizer>> {
-    let mut json: Value = serde_json::from_slice(bytes)
-        .map_err(|error| unusable(dir, "tokenizer.json", &error, "it must be JSON"))?;
+    let mut json: Value =
+        serde_json::from_slice(bytes).map_err(|error| unusable(dir, "tokenizer.json", &error, "it must be JSON"))?;
     let normalizer = json.get_mut("normalizer").is_some_and(remove_prefixes);
     let pre_tokenizer = json.get_mut("pre_tokenizer").is_some_and(remove_prefixes);
     if !normalizer && !pre_tokenizer {
@@ -389,21 +356,12 @@ fn special_texts(tokenizer: &tokenizers::Tokenizer) -> Vec<String> {
     texts
 }
 
-fn adds_bos(
-    tokenizer: &tokenizers::Tokenizer,
-    bos: Option<&SpecialToken>,
-    config: Option<&Value>,
-) -> Result<bool> {
+fn adds_bos(tokenizer: &tokenizers::Tokenizer, bos: Option<&SpecialToken>, config: Option<&Value>) -> Result<bool> {
     let Some(bos) = bos else { return Ok(false) };
-    if let Some(said) = config
-        .and_then(|config| config.get("add_bos_token"))
-        .and_then(Value::as_bool)
-    {
+    if let Some(said) = config.and_then(|config| config.get("add_bos_token")).and_then(Value::as_bool) {
         return Ok(said);
     }
-    let encoding = tokenizer
-        .encode_fast("a", true)
-        .map_err(Error::tokenizer("encode"))?;
+    let encoding = tokenizer.encode_fast("a", true).map_err(Error::tokenizer("encode"))?;
     Ok(encoding.get_ids().first() == Some(&bos.id))
 }
 
@@ -412,12 +370,7 @@ fn vocab_size(dir: &Path, tokenizer: &tokenizers::Tokenizer) -> Result<usize> {
     let size = highest.map_or(0, |id| id as usize + 1);
     if size == 0 || size > MAX_VOCAB_SIZE {
         let reason = format!("its vocabulary spans {size} ids");
-        return Err(unusable(
-            dir,
-            "tokenizer.json",
-            &reason,
-            "between 1 and 16,777,216 are possible",
-        ));
+        return Err(unusable(dir, "tokenizer.json", &reason, "between 1 and 16,777,216 are possible"));
     }
     Ok(size)
 }
@@ -426,45 +379,24 @@ fn parse_json(dir: &Path, files: &[(&'static str, Vec<u8>)], name: &str) -> Resu
     let Some(bytes) = file(files, name) else {
         return Ok(None);
     };
-    serde_json::from_slice(bytes).map(Some).map_err(|error| {
-        unusable(
-            dir,
-            name,
-            &error,
-            "it must be JSON; fetch the model folder again",
-        )
-    })
+    serde_json::from_slice(bytes)
+        .map(Some)
+        .map_err(|error| unusable(dir, name, &error, "it must be JSON; fetch the model folder again"))
 }
 
 /// `chat_template.jinja` wins over the config's `chat_template`: a string, or a list of named ones (`default` is taken).
-fn chat_template(
-    dir: &Path,
-    files: &[(&'static str, Vec<u8>)],
-    config: Option<&Value>,
-) -> Result<Option<String>> {
+fn chat_template(dir: &Path, files: &[(&'static str, Vec<u8>)], config: Option<&Value>) -> Result<Option<String>> {
     if let Some(bytes) = file(files, "chat_template.jinja") {
         let text = String::from_utf8(bytes.to_vec());
-        return text.map(Some).map_err(|error| {
-            unusable(dir, "chat_template.jinja", &error, "it must be UTF-8 text")
-        });
+        return text.map(Some).map_err(|error| unusable(dir, "chat_template.jinja", &error, "it must be UTF-8 text"));
     }
-    let Some(said) = config
-        .and_then(|config| config.get("chat_template"))
-        .filter(|said| !said.is_null())
-    else {
+    let Some(said) = config.and_then(|config| config.get("chat_template")).filter(|said| !said.is_null()) else {
         return Ok(None);
     };
-    named_template(said)
-        .map(|text| Some(text.to_owned()))
-        .ok_or_else(|| {
-            let reason = "`chat_template` is neither a text nor a list with one named `default`";
-            unusable(
-                dir,
-                "tokenizer_config.json",
-                &reason,
-                "keep one template, as a string",
-            )
-        })
+    named_template(said).map(|text| Some(text.to_owned())).ok_or_else(|| {
+        let reason = "`chat_template` is neither a text nor a list with one named `default`";
+        unusable(dir, "tokenizer_config.json", &reason, "keep one template, as a string")
+    })
 }
 
 fn named_template(said: &Value) -> Option<&str> {
@@ -492,9 +424,7 @@ mod tests {
     }
 
     fn refusal(files: &[(&str, &str)]) -> String {
-        let message = Tokenizer::load(folder(files).path())
-            .unwrap_err()
-            .to_string();
+        let message = Tokenizer::load(folder(files).path()).unwrap_err().to_string();
         assert!(message.contains("hint:"), "{message}");
         message
     }
@@ -512,43 +442,25 @@ mod tests {
     fn an_empty_folder_says_what_is_missing() {
         let dir = tempfile::tempdir().unwrap();
         let message = Tokenizer::load(dir.path()).unwrap_err().to_string();
-        assert!(
-            message.contains("holds no `tokenizer.json`") && message.contains("hint:"),
-            "{message}"
-        );
+        assert!(message.contains("holds no `tokenizer.json`") && message.contains("hint:"), "{message}");
     }
 
     #[test]
     fn broken_files_are_named() {
         assert!(refusal(&[("tokenizer.json", "{\"version\":")]).contains("tokenizer.json"));
         assert!(refusal(&[("tokenizer_config.json", "[1,")]).contains("tokenizer_config.json"));
-        assert!(
-            refusal(&[("tokenizer_config.json", r#"{"eos_token": "<end>"}"#)]).contains("`<end>`")
-        );
-        assert!(
-            refusal(&[("tokenizer_config.json", r#"{"chat_template": 5}"#)])
-                .contains("chat_template")
-        );
+        assert!(refusal(&[("tokenizer_config.json", r#"{"eos_token": "<end>"}"#)]).contains("`<end>`"));
+        assert!(refusal(&[("tokenizer_config.json", r#"{"chat_template": 5}"#)]).contains("chat_template"));
     }
 
     #[test]
     fn the_template_file_wins_and_of_several_the_default_is_taken() {
-        let named = r#"{"chat_template": [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]}"#;
-        let of = |files: &[(&str, &str)]| {
-            Tokenizer::load(folder(files).path())
-                .unwrap()
-                .chat_template()
-                .map(str::to_owned)
-        };
+        let named =
+            r#"{"chat_template": [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]}"#;
+        let of =
+            |files: &[(&str, &str)]| Tokenizer::load(folder(files).path()).unwrap().chat_template().map(str::to_owned);
         assert_eq!(of(&[("tokenizer_config.json", named)]).unwrap(), "d");
-        assert_eq!(
-            of(&[
-                ("tokenizer_config.json", named),
-                ("chat_template.jinja", "f")
-            ])
-            .unwrap(),
-            "f"
-        );
+        assert_eq!(of(&[("tokenizer_config.json", named), ("chat_template.jinja", "f")]).unwrap(), "f");
         assert_eq!(of(&[("tokenizer_config.json", "{}")]), None);
     }
 
@@ -570,28 +482,21 @@ mod tests {
         let saved = tempfile::tempdir().unwrap();
         bare.save_to(saved.path()).unwrap();
         let config = std::fs::read_to_string(saved.path().join("tokenizer_config.json")).unwrap();
-        assert!(
-            config.contains(r#""eos_token":"<|endoftext|>""#),
-            "{config}"
-        );
+        assert!(config.contains(r#""eos_token":"<|endoftext|>""#), "{config}");
     }
 
     #[test]
     fn what_adds_to_the_beginning_is_found_at_any_depth() {
-        let mut part = json!({"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "NFC"}]});
+        let mut part =
+            json!({"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "NFC"}]});
         assert!(remove_prefixes(&mut part));
-        assert_eq!(
-            part,
-            json!({"type": "Sequence", "normalizers": [{"type": "NFC"}]})
-        );
+        assert_eq!(part, json!({"type": "Sequence", "normalizers": [{"type": "NFC"}]}));
         let mut part = json!({"type": "Sequence", "pretokenizers": [{"type": "Metaspace", "replacement": "▁", "add_prefix_space": true}]});
         assert!(remove_prefixes(&mut part));
         assert_eq!(
             part["pretokenizers"][0],
             json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "never"})
         );
-        assert!(!remove_prefixes(
-            &mut json!({"type": "ByteLevel", "add_prefix_space": false})
-        ));
+        assert!(!remove_prefixes(&mut json!({"type": "ByteLevel", "add_prefix_space": false})));
     }
 }

@@ -32,11 +32,7 @@ const MIN_FREQUENCY: u64 = 2;
 ///
 /// # Errors
 /// `vocab_size` is impossible, or the folder cannot be written.
-pub fn train_bpe(
-    texts: impl Iterator<Item = String> + Send,
-    vocab_size: usize,
-    out_dir: &Path,
-) -> Result<usize> {
+pub fn train_bpe(texts: impl Iterator<Item = String> + Send, vocab_size: usize, out_dir: &Path) -> Result<usize> {
     if !(MIN_VOCAB_SIZE..=MAX_VOCAB_SIZE).contains(&vocab_size) {
         return Err(Error::Setting {
             name: "vocab_size",
@@ -46,9 +42,7 @@ pub fn train_bpe(
         });
     }
     let tokenizer = train(texts, vocab_size)?;
-    let json = tokenizer
-        .to_string(true)
-        .map_err(Error::tokenizer("be trained"))?;
+    let json = tokenizer.to_string(true).map_err(Error::tokenizer("be trained"))?;
     write_folder(out_dir, &json)?;
     Ok(tokenizer.get_vocab_size(true))
 }
@@ -56,10 +50,7 @@ pub fn train_bpe(
 fn train(texts: impl Iterator<Item = String> + Send, vocab_size: usize) -> Result<Tokenizer> {
     let mut tokenizer = Tokenizer::new(BPE::default());
     let byte_level = ByteLevel::default().add_prefix_space(false);
-    let steps = vec![
-        PreTokenizerWrapper::Digits(Digits::new(true)),
-        PreTokenizerWrapper::ByteLevel(byte_level),
-    ];
+    let steps = vec![PreTokenizerWrapper::Digits(Digits::new(true)), PreTokenizerWrapper::ByteLevel(byte_level)];
     tokenizer.with_pre_tokenizer(Some(Sequence::new(steps)));
     tokenizer.with_decoder(Some(byte_level));
     tokenizer.with_post_processor(Some(byte_level.trim_offsets(false)));
@@ -73,9 +64,7 @@ fn train(texts: impl Iterator<Item = String> + Send, vocab_size: usize) -> Resul
         .special_tokens(vec![special])
         .build();
     let mut trainer = tokenizers::models::TrainerWrapper::BpeTrainer(trainer);
-    tokenizer
-        .train(&mut trainer, texts)
-        .map_err(Error::tokenizer("be trained"))?;
+    tokenizer.train(&mut trainer, texts).map_err(Error::tokenizer("be trained"))?;
     Ok(tokenizer)
 }
 
@@ -114,15 +103,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let texts = (0..4).flat_map(|_| SENTENCES.iter().map(|&text| text.to_owned()));
         train_bpe(texts, 400, dir.path()).unwrap();
-        let names = [
-            "tokenizer.json",
-            "tokenizer_config.json",
-            "special_tokens_map.json",
-        ];
-        names
-            .iter()
-            .map(|name| std::fs::read(dir.path().join(name)).unwrap())
-            .collect()
+        let names = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"];
+        names.iter().map(|name| std::fs::read(dir.path().join(name)).unwrap()).collect()
     }
 
     #[test]
@@ -135,10 +117,7 @@ mod tests {
     fn one_token_begins_ends_and_pads() {
         let tokenizer = tokenizer();
         assert_eq!(tokenizer.special().eos.as_ref().unwrap().text, END_OF_TEXT);
-        assert_eq!(
-            (tokenizer.bos_id(), tokenizer.eos_id(), tokenizer.pad_id()),
-            (Some(0), Some(0), Some(0))
-        );
+        assert_eq!((tokenizer.bos_id(), tokenizer.eos_id(), tokenizer.pad_id()), (Some(0), Some(0), Some(0)));
         assert_eq!(tokenizer.vocab_size(), 400);
     }
 
@@ -146,42 +125,28 @@ mod tests {
     fn a_weakness_number_is_spelled_from_single_digits() {
         let tokenizer = tokenizer();
         let ids = tokenizer.encode("CWE-79 CVE-2021-44228").unwrap();
-        let digits: Vec<u32> = "0123456789"
-            .chars()
-            .map(|digit| tokenizer.token_id(&digit.to_string()).unwrap())
-            .collect();
+        let digits: Vec<u32> =
+            "0123456789".chars().map(|digit| tokenizer.token_id(&digit.to_string()).unwrap()).collect();
         let spelled: String = ids
             .iter()
             .filter_map(|id| digits.iter().position(|digit| digit == id))
             .map(|digit| digit.to_string())
             .collect();
         assert_eq!(spelled, "79202144228");
-        assert_eq!(
-            tokenizer.encode(" CWE-79").unwrap().len(),
-            4,
-            "the name, the dash, two digits"
-        );
+        assert_eq!(tokenizer.encode(" CWE-79").unwrap().len(), 4, "the name, the dash, two digits");
     }
 
     #[test]
     fn an_impossible_vocabulary_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let message = train_bpe(std::iter::empty(), 256, dir.path())
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.contains("`vocab_size` is 256") && message.contains("hint:"),
-            "{message}"
-        );
+        let message = train_bpe(std::iter::empty(), 256, dir.path()).unwrap_err().to_string();
+        assert!(message.contains("`vocab_size` is 256") && message.contains("hint:"), "{message}");
     }
 
     #[test]
     fn an_empty_corpus_gives_the_bytes_alone() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(
-            train_bpe(std::iter::empty(), 300, dir.path()).unwrap(),
-            MIN_VOCAB_SIZE
-        );
+        assert_eq!(train_bpe(std::iter::empty(), 300, dir.path()).unwrap(), MIN_VOCAB_SIZE);
     }
 
     proptest! {

@@ -14,16 +14,8 @@ pub(crate) fn shortened(text: &str, kept_chars: usize) -> String {
     }
     let tail = kept_chars / 4;
     let head = kept_chars - tail;
-    let byte_at = |chars: usize| {
-        text.char_indices()
-            .nth(chars)
-            .map_or(text.len(), |(at, _)| at)
-    };
-    format!(
-        "{}{GAP}{}",
-        text[..byte_at(head)].trim_end(),
-        text[byte_at(total - tail)..].trim_start()
-    )
+    let byte_at = |chars: usize| text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at);
+    format!("{}{GAP}{}", text[..byte_at(head)].trim_end(), text[byte_at(total - tail)..].trim_start())
 }
 
 #[cfg(test)]
