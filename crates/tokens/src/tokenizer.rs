@@ -1,7 +1,7 @@
 //! Text to token ids and back: the files of a Hugging Face model folder around the `tokenizers` crate.
 //!
 //! Two readings of text exist. *Markup* may hold special tokens and is written only by [`crate::template`]; *text* is
-//! content from outside, in which `</s>` is four characters and never a token (see [`Tokenizer::cuts`]).
+//! content from outside, in which `</s>` is four characters and never a token.
 
 use std::path::Path;
 use std::sync::Arc;
