@@ -18,47 +18,22 @@ pub struct Step {
 
 enum Work {
     /// `cargo` with these arguments, and one variable of its environment.
-    Cargo(
-        &'static [&'static str],
-        Option<(&'static str, &'static str)>,
-    ),
+    Cargo(&'static [&'static str], Option<(&'static str, &'static str)>),
     Tidy,
 }
 
 /// All checks, the quickest to fail first.
 pub static STEPS: &[Step] = &[
-    Step {
-        name: "tidy",
-        work: Work::Tidy,
-    },
-    Step {
-        name: "fmt",
-        work: Work::Cargo(&["fmt", "--all", "--check"], None),
-    },
+    Step { name: "tidy", work: Work::Tidy },
+    Step { name: "fmt", work: Work::Cargo(&["fmt", "--all", "--check"], None) },
     Step {
         name: "clippy",
-        work: Work::Cargo(
-            &[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ],
-            None,
-        ),
+        work: Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], None),
     },
-    Step {
-        name: "test",
-        work: Work::Cargo(&["test", "--workspace"], None),
-    },
+    Step { name: "test", work: Work::Cargo(&["test", "--workspace"], None) },
     Step {
         name: "doc",
-        work: Work::Cargo(
-            &["doc", "--workspace", "--no-deps"],
-            Some(("RUSTDOCFLAGS", "-D warnings")),
-        ),
+        work: Work::Cargo(&["doc", "--workspace", "--no-deps"], Some(("RUSTDOCFLAGS", "-D warnings"))),
     },
 ];
 
@@ -77,14 +52,7 @@ pub fn check(root: &Path, skip: &[String], out: &mut dyn Write) -> Result<bool> 
         let start = Instant::now();
         let good = step.run(root, out)?;
         let verdict = if good { "ok" } else { "FAILED" };
-        say(
-            out,
-            &format!(
-                "[{}] {verdict} in {:.1} s",
-                step.name,
-                start.elapsed().as_secs_f64()
-            ),
-        );
+        say(out, &format!("[{}] {verdict} in {:.1} s", step.name, start.elapsed().as_secs_f64()));
         if !good {
             failed.push(step.name);
         }
@@ -103,9 +71,7 @@ impl Step {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         command.args(arguments).envs(variable).current_dir(root);
-        let status = command
-            .status()
-            .with_context(|| format!("cannot start `cargo {}`", arguments.join(" ")))?;
+        let status = command.status().with_context(|| format!("cannot start `cargo {}`", arguments.join(" ")))?;
         Ok(status.success())
     }
 }
@@ -119,9 +85,6 @@ mod tests {
         let skip: Vec<String> = STEPS.iter().map(|step| step.name.to_owned()).collect();
         let mut out = Vec::new();
         assert!(check(Path::new("."), &skip, &mut out).unwrap());
-        assert_eq!(
-            String::from_utf8(out).unwrap().matches("skipped").count(),
-            STEPS.len()
-        );
+        assert_eq!(String::from_utf8(out).unwrap().matches("skipped").count(), STEPS.len());
     }
 }

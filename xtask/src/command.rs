@@ -33,9 +33,9 @@ pub fn parse(arguments: &[String]) -> Result<Command> {
     let mut arguments = arguments.iter().map(String::as_str);
     match arguments.next() {
         None | Some("help" | "--help" | "-h") => Ok(Command::Help),
-        Some("tidy") => arguments.next().map_or(Ok(Command::Tidy), |extra| {
-            bail!("`{extra}` is not an option of `tidy`\n{HELP}")
-        }),
+        Some("tidy") => {
+            arguments.next().map_or(Ok(Command::Tidy), |extra| bail!("`{extra}` is not an option of `tidy`\n{HELP}"))
+        }
         Some("check") => parse_check(arguments),
         Some(other) => bail!("`{other}` is not a command\n{HELP}"),
     }
@@ -47,9 +47,7 @@ fn parse_check<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Result<Comma
         if argument != "--skip" {
             bail!("`{argument}` is not an option of `check`\n{HELP}");
         }
-        let Some(name) = arguments.next() else {
-            bail!("`--skip` wants a name\n{HELP}")
-        };
+        let Some(name) = arguments.next() else { bail!("`--skip` wants a name\n{HELP}") };
         if !STEPS.iter().any(|step| step.name == name) {
             bail!("`{name}` is not a step\n{HELP}");
         }
@@ -72,25 +70,13 @@ mod tests {
         assert_eq!(parsed("").unwrap(), Command::Help);
         assert_eq!(parsed("tidy").unwrap(), Command::Tidy);
         let skip = vec!["test".to_owned(), "doc".to_owned()];
-        assert_eq!(
-            parsed("check --skip test --skip doc").unwrap(),
-            Command::Check { skip }
-        );
+        assert_eq!(parsed("check --skip test --skip doc").unwrap(), Command::Check { skip });
     }
 
     #[test]
     fn mistakes_are_named() {
-        for line in [
-            "chek",
-            "check --skip tests",
-            "check --skip",
-            "check --fast",
-            "tidy now",
-        ] {
-            assert!(
-                parsed(line).unwrap_err().to_string().contains('`'),
-                "{line}"
-            );
+        for line in ["chek", "check --skip tests", "check --skip", "check --fast", "tidy now"] {
+            assert!(parsed(line).unwrap_err().to_string().contains('`'), "{line}");
         }
     }
 }

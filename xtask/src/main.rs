@@ -7,8 +7,7 @@ use xtask::{command, run};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let outcome =
-        command::parse(&arguments).and_then(|command| run(&command, &xtask::root(), &mut stderr()));
+    let outcome = command::parse(&arguments).and_then(|command| run(&command, &xtask::root(), &mut stderr()));
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -64,9 +64,6 @@ pub fn report(root: &Path, out: &mut dyn Write) -> Result<bool> {
         say(out, &finding.to_string());
     }
     let count = findings.len();
-    say(
-        out,
-        &format!("tidy: {count} finding{}", if count == 1 { "" } else { "s" }),
-    );
+    say(out, &format!("tidy: {count} finding{}", if count == 1 { "" } else { "s" }));
     Ok(findings.is_empty())
 }

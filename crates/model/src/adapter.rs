@@ -39,7 +39,11 @@ struct FreshPair {
 
 impl TensorSource for FreshPair {
     fn tensor(&mut self, name: &str, shape: &[usize], _init: Init) -> Result<Vec<f32>> {
-        let init = if name.ends_with("lora_A.weight") { Init::Normal((1.0 / (3.0 * shape[1] as f32)).sqrt()) } else { Init::Zeros };
+        let init = if name.ends_with("lora_A.weight") {
+            Init::Normal((1.0 / (3.0 * shape[1] as f32)).sqrt())
+        } else {
+            Init::Zeros
+        };
         self.init.tensor(name, shape, init)
     }
 }
@@ -54,7 +58,10 @@ fn attach_from(model: &mut Model, config: &LoraConfig, source: &mut dyn TensorSo
     let params = &mut model.params;
     for linear in model.decoder.linears_mut() {
         let name = params[linear.weight].name.trim_end_matches(".weight").to_owned();
-        let hit = config.target_modules.iter().position(|t| name.rsplit('.').next() == Some(t) || name == *t || name.ends_with(&format!(".{t}")));
+        let hit = config
+            .target_modules
+            .iter()
+            .position(|t| name.rsplit('.').next() == Some(t) || name == *t || name.ends_with(&format!(".{t}")));
         if let Some(i) = hit {
             used[i] = true;
             linear.lora = Some(pair(params, linear, &name, config, source)?);
@@ -71,7 +78,13 @@ fn attach_from(model: &mut Model, config: &LoraConfig, source: &mut dyn TensorSo
     Ok(())
 }
 
-fn pair(params: &mut Params, linear: &Linear, name: &str, config: &LoraConfig, source: &mut dyn TensorSource) -> Result<Lora> {
+fn pair(
+    params: &mut Params,
+    linear: &Linear,
+    name: &str,
+    config: &LoraConfig,
+    source: &mut dyn TensorSource,
+) -> Result<Lora> {
     let mut add = |suffix: &str, shape: [usize; 2]| -> Result<_> {
         let name = format!("{name}.{suffix}.weight");
         let value = source.tensor(&name, &shape, Init::Zeros)?;
@@ -110,7 +123,19 @@ pub fn read_config(folder: &Path) -> Result<LoraConfig> {
         Value::Array(a) => !a.is_empty(),
         _ => true,
     };
-    let variants = ["use_rslora", "use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "layers_to_transform", "layer_replication", "use_qalora", "lora_bias", "target_parameters", "alora_invocation_tokens"];
+    let variants = [
+        "use_rslora",
+        "use_dora",
+        "fan_in_fan_out",
+        "rank_pattern",
+        "alpha_pattern",
+        "layers_to_transform",
+        "layer_replication",
+        "use_qalora",
+        "lora_bias",
+        "target_parameters",
+        "alora_invocation_tokens",
+    ];
     if let Some(key) = variants.iter().find(|k| json.get(**k).is_some_and(set)) {
         return Err(bad(format!("`{key}` is not supported")));
     }

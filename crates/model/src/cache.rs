@@ -75,7 +75,14 @@ impl Sight<'_> {
 
 impl Model {
     /// Runs new tokens at the given positions; returns their hidden states (n, d) before the final norm.
-    pub fn forward_cached(&self, cache: &mut Cache, ids: &[u32], positions: &[u32], sight: Sight<'_>, workspace: &mut Workspace) -> Vec<f32> {
+    pub fn forward_cached(
+        &self,
+        cache: &mut Cache,
+        ids: &[u32],
+        positions: &[u32],
+        sight: Sight<'_>,
+        workspace: &mut Workspace,
+    ) -> Vec<f32> {
         let (mut x, before) = self.decoder.embed(&self.params, ids, positions, workspace);
         before.into_iter().for_each(|b| workspace.give(b));
         cache.positions.extend(positions);
@@ -93,8 +100,19 @@ impl Model {
 
 type Heads<'a> = (&'a mut [(Vec<f32>, Vec<f32>)], &'a [u32]);
 
-#[expect(clippy::too_many_arguments, reason = "the pieces of one attention call over a cache; grouping them would only rename them")]
-fn attend(attention: &Attention, params: &Params, (y, normed): (&mut [f32], &[f32]), layout: Layout<'_>, (heads, slots): Heads<'_>, sight: Sight<'_>, workspace: &mut Workspace) {
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the pieces of one attention call over a cache; grouping them would only rename them"
+)]
+fn attend(
+    attention: &Attention,
+    params: &Params,
+    (y, normed): (&mut [f32], &[f32]),
+    layout: Layout<'_>,
+    (heads, slots): Heads<'_>,
+    sight: Sight<'_>,
+    workspace: &mut Workspace,
+) {
     let [q, k, v] = attention.project(params, normed, layout, workspace);
     let (n, shape) = (layout.positions.len(), &attention.shape);
     let head = n * shape.head_dim;

@@ -26,7 +26,8 @@ struct Node {
 impl Trie {
     /// Builds the trie. Every answer must be non-empty, distinct, and no beginning of another (end them with an end token).
     pub fn new(answers: &[Vec<u32>]) -> Result<Self> {
-        let mut trie = Self { nodes: vec![Node { token: 0, children: Vec::new(), answer: None }], answers: answers.len() };
+        let mut trie =
+            Self { nodes: vec![Node { token: 0, children: Vec::new(), answer: None }], answers: answers.len() };
         for (i, answer) in answers.iter().enumerate() {
             let end = answer.iter().fold(0, |node, token| trie.child(node, *token));
             if end == 0 || trie.nodes[end].answer.replace(i).is_some() {
@@ -82,7 +83,14 @@ impl Model {
                 return Ok(scores);
             }
             let first = cache.len();
-            level = next.into_iter().enumerate().map(|(i, mut open)| { open.slots.push(first + i); open }).collect();
+            level = next
+                .into_iter()
+                .enumerate()
+                .map(|(i, mut open)| {
+                    open.slots.push(first + i);
+                    open
+                })
+                .collect();
             let ids: Vec<u32> = level.iter().map(|o| trie.nodes[o.node].token).collect();
             let slots: Vec<Vec<usize>> = level.iter().map(|o| o.slots.clone()).collect();
             let sight = Sight::Tree { prefix: prompt.len(), slots: &slots };

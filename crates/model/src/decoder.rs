@@ -152,7 +152,12 @@ impl Builder<'_> {
 
 impl Decoder {
     /// Builds the decoder, adding its tensors to `params`.
-    pub fn build(spec: &DecoderSpec, names: NameMap, params: &mut Params, source: &mut dyn TensorSource) -> Result<Self> {
+    pub fn build(
+        spec: &DecoderSpec,
+        names: NameMap,
+        params: &mut Params,
+        source: &mut dyn TensorSource,
+    ) -> Result<Self> {
         let mut builder = Builder { params, source, spec, names };
         let normal = Init::Normal(spec.initializer_range);
         let embedding = builder.tensor(format!("{}.weight", names.embedding), &[spec.vocab, spec.hidden], normal)?;
@@ -196,7 +201,13 @@ impl Decoder {
     }
 
     /// Token (and position) vectors, (T, d), with the norm of families that have one; returns the values before it too.
-    pub(crate) fn embed(&self, params: &Params, ids: &[u32], positions: &[u32], workspace: &mut Workspace) -> (Vec<f32>, Option<Vec<f32>>) {
+    pub(crate) fn embed(
+        &self,
+        params: &Params,
+        ids: &[u32],
+        positions: &[u32],
+        workspace: &mut Workspace,
+    ) -> (Vec<f32>, Option<Vec<f32>>) {
         let d = self.hidden;
         let mut x = workspace.take(ids.len() * d);
         let table = &params[self.embedding].value;
@@ -228,7 +239,15 @@ impl Decoder {
     }
 
     /// Takes `d_x` (T, d), the gradient of the hidden states, down to the embedding; uses the trace up.
-    pub fn backward(&self, params: &Params, mut d_x: Vec<f32>, trace: Trace, tokens: Tokens<'_>, gradients: &mut Gradients, workspace: &mut Workspace) {
+    pub fn backward(
+        &self,
+        params: &Params,
+        mut d_x: Vec<f32>,
+        trace: Trace,
+        tokens: Tokens<'_>,
+        gradients: &mut Gradients,
+        workspace: &mut Workspace,
+    ) {
         for (block, saved) in self.blocks.iter().zip(trace.blocks).rev() {
             block.backward(params, &mut d_x, saved, self.layout(tokens), (&mut *gradients, &mut *workspace));
         }
@@ -267,7 +286,13 @@ impl Trace {
 }
 
 impl Block {
-    fn forward(&self, params: &Params, x: Vec<f32>, layout: Layout<'_>, workspace: &mut Workspace) -> (Vec<f32>, BlockTrace) {
+    fn forward(
+        &self,
+        params: &Params,
+        x: Vec<f32>,
+        layout: Layout<'_>,
+        workspace: &mut Workspace,
+    ) -> (Vec<f32>, BlockTrace) {
         let mut normed = workspace.take(x.len());
         self.attention_norm.forward(params, &mut normed, &x);
         let mut middle = workspace.take(x.len());
@@ -282,15 +307,34 @@ impl Block {
     }
 
     /// Turns `d_x` from the gradient of the output into that of the input.
-    fn backward(&self, params: &Params, d_x: &mut [f32], saved: BlockTrace, layout: Layout<'_>, (gradients, workspace): (&mut Gradients, &mut Workspace)) {
+    fn backward(
+        &self,
+        params: &Params,
+        d_x: &mut [f32],
+        saved: BlockTrace,
+        layout: Layout<'_>,
+        (gradients, workspace): (&mut Gradients, &mut Workspace),
+    ) {
         let mut normed = workspace.take(d_x.len());
         let mut d_normed = workspace.take(d_x.len());
         self.mlp_norm.forward(params, &mut normed, &saved.middle);
-        let pass = Backward { d_x: &mut d_normed, x: &normed, d_y: d_x, gradients: &mut *gradients, workspace: &mut *workspace };
+        let pass = Backward {
+            d_x: &mut d_normed,
+            x: &normed,
+            d_y: d_x,
+            gradients: &mut *gradients,
+            workspace: &mut *workspace,
+        };
         self.mlp.backward(pass, &saved.mlp);
         self.mlp_norm.backward(params, d_x, &saved.middle, &d_normed, gradients);
         self.attention_norm.forward(params, &mut normed, &saved.x);
-        let pass = Backward { d_x: &mut d_normed, x: &normed, d_y: d_x, gradients: &mut *gradients, workspace: &mut *workspace };
+        let pass = Backward {
+            d_x: &mut d_normed,
+            x: &normed,
+            d_y: d_x,
+            gradients: &mut *gradients,
+            workspace: &mut *workspace,
+        };
         self.attention.backward(pass, &saved.attention, layout);
         self.attention_norm.backward(params, d_x, &saved.x, &d_normed, gradients);
         saved.attention.release(workspace);

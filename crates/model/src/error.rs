@@ -19,7 +19,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// `config.json` is not valid JSON or lacks a key.
-    #[error("`{path}` is not a usable model configuration: {reason}\nhint: it should be the `config.json` of a Hugging Face decoder model")]
+    #[error(
+        "`{path}` is not a usable model configuration: {reason}\nhint: it should be the `config.json` of a Hugging Face decoder model"
+    )]
     Config {
         /// The file.
         path: PathBuf,
@@ -35,7 +37,9 @@ pub enum Error {
         known: String,
     },
     /// The configuration asks for something this engine does not compute.
-    #[error("the `{family}` configuration asks for `{feature}`, which is not supported\nhint: it is refused rather than approximated; choose a model without it")]
+    #[error(
+        "the `{family}` configuration asks for `{feature}`, which is not supported\nhint: it is refused rather than approximated; choose a model without it"
+    )]
     Unsupported {
         /// The family.
         family: &'static str,
@@ -69,7 +73,9 @@ pub enum Error {
         dtype: String,
     },
     /// A weights file is damaged.
-    #[error("`{path}` is not a valid safetensors file: {reason}\nhint: download or copy it again; only safetensors are loaded, never pickled weights")]
+    #[error(
+        "`{path}` is not a valid safetensors file: {reason}\nhint: download or copy it again; only safetensors are loaded, never pickled weights"
+    )]
     Safetensors {
         /// The file.
         path: PathBuf,
@@ -77,7 +83,9 @@ pub enum Error {
         reason: String,
     },
     /// The model folder holds no weights.
-    #[error("`{path}` holds neither `model.safetensors` nor `model.safetensors.index.json`\nhint: convert other formats with Transformers' `save_pretrained(safe_serialization=True)`")]
+    #[error(
+        "`{path}` holds neither `model.safetensors` nor `model.safetensors.index.json`\nhint: convert other formats with Transformers' `save_pretrained(safe_serialization=True)`"
+    )]
     NoWeights {
         /// The folder.
         path: PathBuf,

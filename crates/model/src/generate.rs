@@ -44,7 +44,9 @@ impl Model {
             }
             answer.push(token);
             let position = cache.len() as u32;
-            if answer.len() == limits.max_new_tokens || self.spec.positions.limit().is_some_and(|l| position as usize >= l) {
+            if answer.len() == limits.max_new_tokens
+                || self.spec.positions.limit().is_some_and(|l| position as usize >= l)
+            {
                 break;
             }
             let x = self.forward_cached(&mut cache, &[token], &[position], Sight::Causal, workspace);
@@ -57,6 +59,7 @@ impl Model {
 
 /// The first of the largest values.
 pub fn argmax(values: &[f32]) -> u32 {
-    let best = values.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (i, v)| if *v > best.1 { (i, *v) } else { best });
+    let best =
+        values.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (i, v)| if *v > best.1 { (i, *v) } else { best });
     best.0 as u32
 }

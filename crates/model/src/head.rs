@@ -41,7 +41,13 @@ impl Head {
     }
 
     /// The normalised hidden states at the targets' positions, (targets, d), and the same before the norm.
-    fn gather(&self, params: &Params, x: &[f32], targets: &[Target], workspace: &mut Workspace) -> (Vec<f32>, Vec<f32>) {
+    fn gather(
+        &self,
+        params: &Params,
+        x: &[f32],
+        targets: &[Target],
+        workspace: &mut Workspace,
+    ) -> (Vec<f32>, Vec<f32>) {
         let d = self.linear.inputs;
         let mut rows = workspace.take(targets.len() * d);
         for (row, target) in rows.chunks_exact_mut(d).zip(targets) {
@@ -53,7 +59,14 @@ impl Head {
     }
 
     /// Σ of the targets' losses in nats; adds the gradients of `scale · Σ` to the weights and returns that of `x` (T, d).
-    pub fn backward(&self, params: &Params, x: &[f32], targets: &[Target], scale: f32, (gradients, workspace): (&mut Gradients, &mut Workspace)) -> (f64, Vec<f32>) {
+    pub fn backward(
+        &self,
+        params: &Params,
+        x: &[f32],
+        targets: &[Target],
+        scale: f32,
+        (gradients, workspace): (&mut Gradients, &mut Workspace),
+    ) -> (f64, Vec<f32>) {
         let (d, classes) = (self.linear.inputs, self.linear.outputs);
         let (normed, rows) = self.gather(params, x, targets, workspace);
         let mut d_normed = workspace.take(normed.len());
@@ -64,7 +77,13 @@ impl Head {
             self.linear.forward(params, &mut logits, &normed[span.clone()], workspace);
             let tokens: Vec<u32> = block.iter().map(|t| t.token).collect();
             loss += cross_entropy_backward(&mut logits, &tokens, classes, scale);
-            let pass = Backward { d_x: &mut d_normed[span.clone()], x: &normed[span], d_y: &logits, gradients: &mut *gradients, workspace: &mut *workspace };
+            let pass = Backward {
+                d_x: &mut d_normed[span.clone()],
+                x: &normed[span],
+                d_y: &logits,
+                gradients: &mut *gradients,
+                workspace: &mut *workspace,
+            };
             self.linear.backward(pass, Write::SET);
             workspace.give(logits);
         }

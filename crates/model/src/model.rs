@@ -130,7 +130,13 @@ impl Model {
     }
 
     /// Runs a batch forward and backward: returns Σ of the losses in nats and adds the gradients of `scale · Σ`.
-    pub fn accumulate(&self, batch: &Batch, scale: f32, gradients: &mut Gradients, workspace: &mut Workspace) -> Result<f64> {
+    pub fn accumulate(
+        &self,
+        batch: &Batch,
+        scale: f32,
+        gradients: &mut Gradients,
+        workspace: &mut Workspace,
+    ) -> Result<f64> {
         assert_eq!(self.purpose, Purpose::Training, "the model was packed for inference");
         self.check(batch)?;
         let positions = batch.positions();

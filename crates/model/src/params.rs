@@ -28,7 +28,11 @@ pub struct Params {
 impl Params {
     /// Adds a tensor, frozen until [`Param::trainable`] is set.
     pub fn add(&mut self, name: String, shape: Vec<usize>, value: Vec<f32>) -> ParamId {
-        assert_eq!(shape.iter().product::<usize>(), value.len(), "`{name}` holds another number of values than its shape");
+        assert_eq!(
+            shape.iter().product::<usize>(),
+            value.len(),
+            "`{name}` holds another number of values than its shape"
+        );
         self.list.push(Param { name, shape, value, trainable: false });
         ParamId(self.list.len() - 1)
     }

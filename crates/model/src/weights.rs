@@ -210,11 +210,10 @@ fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
 }
 
 fn decode(name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>> {
-    let halves = |f: fn(u16) -> f32| tensor.data().chunks_exact(2).map(|b| f(u16::from_le_bytes([b[0], b[1]]))).collect();
+    let halves =
+        |f: fn(u16) -> f32| tensor.data().chunks_exact(2).map(|b| f(u16::from_le_bytes([b[0], b[1]]))).collect();
     match tensor.dtype() {
-        Dtype::F32 => {
-            Ok(tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
-        }
+        Dtype::F32 => Ok(tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
         Dtype::F16 => Ok(halves(|b| f16::from_bits(b).to_f32())),
         Dtype::BF16 => Ok(halves(|b| bf16::from_bits(b).to_f32())),
         other => Err(Error::Dtype { tensor: name.to_owned(), dtype: format!("{other:?}") }),

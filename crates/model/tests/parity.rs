@@ -177,7 +177,9 @@ fn trie_scores_equal_separate_runs() {
         let scores = model.score_answers(&prompt, &Trie::new(&answers).unwrap(), workspace).unwrap();
         for (answer, score) in answers.iter().zip(scores) {
             let ids: Vec<u32> = prompt.iter().chain(answer).copied().collect();
-            let targets = (0..answer.len()).map(|i| Target { position: (prompt.len() + i - 1) as u32, token: answer[i] }).collect();
+            let targets = (0..answer.len())
+                .map(|i| Target { position: (prompt.len() + i - 1) as u32, token: answer[i] })
+                .collect();
             let batch = Batch { lengths: vec![ids.len()], ids, targets };
             let alone: f64 = model.losses(&batch, workspace).unwrap().iter().sum();
             assert!((alone + score).abs() < 1e-4, "{family}: {alone} against {}", -score);
@@ -206,7 +208,9 @@ fn stories_continue_as_their_author_shows() {
     eprintln!("ran: stories260K from ../shared/data");
     let model = load(&folder, &Wanted::AsStored, Purpose::Inference).unwrap();
     let vocabulary = json(&folder.join("tokenizer.json"))["model"]["vocab"].clone();
-    let piece = |id: u32| vocabulary.as_object().unwrap().iter().find(|(_, v)| v.as_u64() == Some(u64::from(id))).unwrap().0.clone();
+    let piece = |id: u32| {
+        vocabulary.as_object().unwrap().iter().find(|(_, v)| v.as_u64() == Some(u64::from(id))).unwrap().0.clone()
+    };
     let limits = Limits { max_new_tokens: 200, stop: vec![] };
     // The beginning-of-text token alone: the model tells the whole story.
     let ids = model.generate(&[1], &limits, &mut Workspace::default()).unwrap();

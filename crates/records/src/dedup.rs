@@ -126,6 +126,13 @@ pub fn normalised(text: &str) -> Vec<String> {
     words
 }
 
+/// A hash of all of `text`, normalised: equal for texts that differ in versions and numbers alone.
+#[must_use]
+pub fn fingerprint(text: &str) -> u64 {
+    let words = normalised(text);
+    words.iter().fold(words.len() as u64, |hash, word| mix(hash.rotate_left(23) ^ hash_bytes(word.as_bytes())))
+}
+
 /// The sorted hashes of the shingles of `text`, each once; never empty.
 fn shingles(text: &str) -> Box<[u32]> {
     let words: Vec<u64> = normalised(text).iter().map(|word| hash_bytes(word.as_bytes())).collect();
@@ -250,6 +257,8 @@ mod tests {
         assert_eq!(normalised(&newer), normalised(PLUGIN));
         assert_eq!(normalised("CVE-2024-0001, 3 of 4 (v1.2/3)"), ["0", "of", "0"]);
         assert_eq!(normalised("Cross-Site a_b"), ["cross", "site", "a", "b"]);
+        assert_eq!(fingerprint(&newer), fingerprint(PLUGIN));
+        assert_ne!(fingerprint("a b"), fingerprint("b a"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Catalogue;
 use crate::dataset::{Dataset, DatasetWriter, Example, LabelInfo, Split};
-use crate::dedup::{DEFAULT_THRESHOLD, near_duplicates, normalised};
+use crate::dedup::{DEFAULT_THRESHOLD, fingerprint, near_duplicates};
 use crate::error::{Error, Result};
 use crate::hierarchy::Hierarchy;
 use crate::ingest::{Ingested, ingest};
@@ -247,8 +247,9 @@ fn group_and_split(
         }
     }
     // A second look that knows no groups: no two texts that differ in numbers alone may stand in two splits.
-    let same: Vec<Vec<String>> = texts.par_iter().map(|text| normalised(text)).collect();
-    split.groups_across_borders += across_borders(same.iter().zip(placed.iter().map(|one| one.split)));
+    let same: Vec<u64> = texts.par_iter().map(|text| fingerprint(text)).collect();
+    let members = same.iter().zip(placed.iter().map(|one| one.split));
+    split.groups_across_borders += across_borders(members);
     report.groups = grouping.counts;
     report.split = split;
     Ok(placed)

@@ -54,13 +54,17 @@ impl Shard {
     /// Reads the shard at `path` if it was made from `key`; otherwise makes it and writes it there.
     ///
     /// # Errors
-    /// What `make` says, or the file cannot be written.
-    pub fn open_or_make(path: &Path, key: ShardKey, make: impl FnOnce() -> Result<Self>) -> Result<(Self, Origin)> {
+    /// What `make` says, or the file cannot be read or written.
+    pub fn open_or_make<E: From<Error>>(
+        path: &Path,
+        key: ShardKey,
+        make: impl FnOnce() -> Result<Self, E>,
+    ) -> Result<(Self, Origin), E> {
         let origin = if path.exists() {
             match Self::open(path, key) {
                 Ok(shard) => return Ok((shard, Origin::Cached)),
                 Err(Error::Shard { reason, .. }) => Origin::Remade(reason),
-                Err(other) => return Err(other),
+                Err(other) => return Err(other.into()),
             }
         } else {
             Origin::Made

@@ -9,7 +9,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file of the run folder could not be read or written.
-    #[error("cannot {action} `{path}`: {source}\nhint: the last complete checkpoint is untouched; free space or mend the path, then go on with `--resume`")]
+    #[error(
+        "cannot {action} `{path}`: {source}\nhint: the last complete checkpoint is untouched; free space or mend the path, then go on with `--resume`"
+    )]
     Io {
         /// What was being done.
         action: &'static str,
@@ -19,7 +21,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The loss is no longer a number.
-    #[error("the {what} of step {step} is {value}\nhint: lower the learning rate or the gradient norm limit; the last checkpoint before it is kept")]
+    #[error(
+        "the {what} of step {step} is {value}\nhint: lower the learning rate or the gradient norm limit; the last checkpoint before it is kept"
+    )]
     NonFinite {
         /// Loss or gradient norm.
         what: &'static str,
@@ -29,7 +33,9 @@ pub enum Error {
         value: f64,
     },
     /// A trainable tensor gets no gradient.
-    #[error("the tensor `{tensor}` is to be trained but the first step gives it {what}\nhint: check the data and the chosen target modules; `lora_A` tensors are exempt at the start")]
+    #[error(
+        "the tensor `{tensor}` is to be trained but the first step gives it {what}\nhint: check the data and the chosen target modules; `lora_A` tensors are exempt at the start"
+    )]
     Gradient {
         /// The tensor.
         tensor: String,
@@ -37,7 +43,9 @@ pub enum Error {
         what: &'static str,
     },
     /// A checkpoint does not belong to this run.
-    #[error("the checkpoint `{path}` cannot be resumed: {reason}\nhint: resume with the recipe, the data and the base model that started the run")]
+    #[error(
+        "the checkpoint `{path}` cannot be resumed: {reason}\nhint: resume with the recipe, the data and the base model that started the run"
+    )]
     Checkpoint {
         /// The file.
         path: PathBuf,

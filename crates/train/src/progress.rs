@@ -38,7 +38,11 @@ pub struct Line {
 /// Reads a run's metrics; lines that are cut off are passed over.
 pub fn read_lines(run: &Path) -> Vec<Line> {
     let Ok(file) = File::open(run.join("metrics.jsonl")) else { return Vec::new() };
-    BufReader::new(file).lines().map_while(std::result::Result::ok).filter_map(|l| serde_json::from_str(&l).ok()).collect()
+    BufReader::new(file)
+        .lines()
+        .map_while(std::result::Result::ok)
+        .filter_map(|l| serde_json::from_str(&l).ok())
+        .collect()
 }
 
 /// The metrics file and the bar.

@@ -42,7 +42,17 @@ pub struct State {
 impl State {
     /// The beginning.
     pub fn start(fingerprint: String) -> Self {
-        Self { format: FORMAT, step: 0, epoch: 0, position: 0, tokens: 0, elapsed_s: 0.0, best: None, stale_evaluations: 0, fingerprint }
+        Self {
+            format: FORMAT,
+            step: 0,
+            epoch: 0,
+            position: 0,
+            tokens: 0,
+            elapsed_s: 0.0,
+            best: None,
+            stale_evaluations: 0,
+            fingerprint,
+        }
     }
 
     /// The data's cursor.

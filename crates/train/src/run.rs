@@ -139,7 +139,13 @@ impl Run<'_> {
 
     fn line(&self, feed: &dyn Feed) -> Line {
         let state = &self.state;
-        Line { step: state.step, tokens: state.tokens, epoch: feed.epochs_done(), elapsed_s: state.elapsed_s, ..Line::default() }
+        Line {
+            step: state.step,
+            tokens: state.tokens,
+            epoch: feed.epochs_done(),
+            elapsed_s: state.elapsed_s,
+            ..Line::default()
+        }
     }
 
     fn evaluate(&mut self, feed: &dyn Feed) -> Result<()> {

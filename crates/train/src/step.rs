@@ -62,7 +62,11 @@ impl Trainer {
         if number == 1 {
             self.check_gradients()?;
         }
-        let clip = if self.max_grad_norm > 0.0 && grad_norm > self.max_grad_norm { self.max_grad_norm / grad_norm } else { 1.0 };
+        let clip = if self.max_grad_norm > 0.0 && grad_norm > self.max_grad_norm {
+            self.max_grad_norm / grad_norm
+        } else {
+            1.0
+        };
         self.optimiser.update(&mut self.model.params, &self.gradients, rate, clip as f32);
         self.model.repack();
         Ok(StepReport { loss_nats, grad_norm, tokens, targets })

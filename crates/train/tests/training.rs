@@ -147,15 +147,26 @@ fn a_run_that_is_killed_and_resumed_ends_with_the_same_bytes() {
         }
     }
     let killed = std::panic::catch_unwind(|| {
-        run(&mut fresh(), &mut Killed(Patterns { position: 0 }), &validation, cut.path(), &options(20), &AtomicBool::new(false))
+        run(
+            &mut fresh(),
+            &mut Killed(Patterns { position: 0 }),
+            &validation,
+            cut.path(),
+            &options(20),
+            &AtomicBool::new(false),
+        )
     });
     assert!(killed.is_err());
     let mut second = fresh();
-    let outcome = run(&mut second, &mut Patterns { position: 0 }, &validation, cut.path(), &options(20), &never).unwrap();
+    let outcome =
+        run(&mut second, &mut Patterns { position: 0 }, &validation, cut.path(), &options(20), &never).unwrap();
     assert_eq!(outcome.ending, Ending::Finished);
     assert_eq!(bytes(&first), bytes(&second));
     let losses = |folder: &Path| -> Vec<_> {
-        read_lines(folder).into_iter().map(|l| (l.step, l.loss_nats.map(f64::to_bits), l.validation_loss_nats.map(f64::to_bits))).collect()
+        read_lines(folder)
+            .into_iter()
+            .map(|l| (l.step, l.loss_nats.map(f64::to_bits), l.validation_loss_nats.map(f64::to_bits)))
+            .collect()
     };
     assert_eq!(losses(whole.path()), losses(cut.path()), "the metrics are those of one run");
 }
@@ -200,6 +211,7 @@ fn accumulated_packs_equal_one_big_pack() {
 fn a_rate_that_is_far_too_high_stops_with_a_clear_error() {
     let mut trainer = fresh();
     let batch = pattern(1);
-    let error = (1..200).find_map(|step| trainer.step(std::slice::from_ref(&batch), 1e30, step).err()).expect("it diverges");
+    let error =
+        (1..200).find_map(|step| trainer.step(std::slice::from_ref(&batch), 1e30, step).err()).expect("it diverges");
     assert!(error.to_string().contains("hint: lower the learning rate"), "{error}");
 }

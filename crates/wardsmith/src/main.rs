@@ -1,6 +1,5 @@
 //! Wardsmith: fine-tune, evaluate and run a vulnerability language model on your own machine.
 
-mod answers;
 mod cli;
 mod commands;
 mod interrupt;

@@ -226,23 +226,13 @@ impl Recipe {
         let file = path.display().to_string();
         let whole = |what: String, hint: &str| RecipeErrors::whole(&file, Wrong::new(what, hint));
         let unreadable = |error: std::io::Error| {
-            whole(
-                format!("cannot be read: {error}"),
-                "name a recipe, a file such as recipes/NAME.toml",
-            )
+            whole(format!("cannot be read: {error}"), "name a recipe, a file such as recipes/NAME.toml")
         };
         let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
         if bytes > MAX_BYTES {
-            return Err(whole(
-                format!("has {bytes} bytes"),
-                "a recipe is a short TOML file",
-            ));
+            return Err(whole(format!("has {bytes} bytes"), "a recipe is a short TOML file"));
         }
-        Self::parse(
-            &std::fs::read_to_string(path).map_err(unreadable)?,
-            &file,
-            sets,
-        )
+        Self::parse(&std::fs::read_to_string(path).map_err(unreadable)?, &file, sets)
     }
 
     /// Reads the text of a recipe; `file` is what messages call it. With an empty text and `sets` only, this makes a
@@ -263,8 +253,7 @@ impl Recipe {
     /// The resolved recipe as TOML, every default written out; reads back as the same recipe.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        toml::to_string(self)
-            .expect("a recipe holds nothing that TOML cannot: its integers are below 2⁶³")
+        toml::to_string(self).expect("a recipe holds nothing that TOML cannot: its integers are below 2⁶³")
     }
 }
 
@@ -301,9 +290,7 @@ precision = "bf16"
 
     fn mistakes(text: &str, sets: &[&str]) -> String {
         let sets: Vec<_> = sets.iter().map(|set| (*set).to_owned()).collect();
-        Recipe::parse(text, "r.toml", &sets)
-            .unwrap_err()
-            .to_string()
+        Recipe::parse(text, "r.toml", &sets).unwrap_err().to_string()
     }
 
     fn full_with(sets: &[&str]) -> Result<Recipe, RecipeErrors> {
@@ -329,10 +316,7 @@ precision = "bf16"
         assert!(told.contains("r.toml:2:2: `trian`"), "{told}");
         assert!(told.contains("did you mean `train`?"), "{told}");
         let told = mistakes(FULL, &["prepare.sources.nvdd=x", "train.schedule=cosin"]);
-        assert!(
-            told.contains("--set prepare.sources.nvdd=x: `prepare.sources.nvdd`"),
-            "{told}"
-        );
+        assert!(told.contains("--set prepare.sources.nvdd=x: `prepare.sources.nvdd`"), "{told}");
         assert!(told.contains("did you mean `nvd`?"), "{told}");
         assert!(told.contains("did you mean `cosine`?"), "{told}");
     }
@@ -341,46 +325,28 @@ precision = "bf16"
     fn the_resolved_form_reads_back_as_the_same_recipe() {
         let recipe = full_with(&[]).unwrap();
         let text = recipe.to_toml();
-        for default in [
-            "tokens_per_pack = 4096",
-            "epsilon = ",
-            "alpha = ",
-            "max_reject_rate = 0.01",
-        ] {
+        for default in ["tokens_per_pack = 4096", "epsilon = ", "alpha = ", "max_reject_rate = 0.01"] {
             assert!(text.contains(default), "{default} in {text}");
         }
         assert_eq!(Recipe::parse(&text, "resolved", &[]).unwrap(), recipe);
         let init = "name='x'\n[model]\ntokenizer='t'\n[model.init]\nmodel_type='llama'\nrope={theta=1e4, list=[1, 2.5]}\ntied=true\n[train]\nepochs=0.5\nwarmup_ratio=0.1\n";
         let recipe = Recipe::parse(init, "r", &[]).unwrap();
-        assert_eq!(
-            Recipe::parse(&recipe.to_toml(), "resolved", &[]).unwrap(),
-            recipe
-        );
+        assert_eq!(Recipe::parse(&recipe.to_toml(), "resolved", &[]).unwrap(), recipe);
     }
 
     #[test]
     fn an_override_displaces_what_excludes_it() {
-        let recipe =
-            full_with(&["train.epochs=2", "model.base=models/big", "lora.rank=4"]).unwrap();
+        let recipe = full_with(&["train.epochs=2", "model.base=models/big", "lora.rank=4"]).unwrap();
         let train = recipe.train.unwrap();
         assert_eq!(train.length, TrainLength::Epochs(2.0));
-        assert_eq!(
-            recipe.model.unwrap().start,
-            Start::Base("models/big".into())
-        );
+        assert_eq!(recipe.model.unwrap().start, Start::Base("models/big".into()));
         assert_eq!(recipe.lora.unwrap().rank, 4);
     }
 
     #[test]
     fn contradictions_are_mistakes() {
-        let both = mistakes(
-            "name='x'\n[model]\nbase='m'\n[train]\nmax_steps=1\nepochs=1\n",
-            &[],
-        );
-        assert!(
-            both.contains("r.toml:6:1: `train.epochs`: contradicts `max_steps`"),
-            "{both}"
-        );
+        let both = mistakes("name='x'\n[model]\nbase='m'\n[train]\nmax_steps=1\nepochs=1\n", &[]);
+        assert!(both.contains("r.toml:6:1: `train.epochs`: contradicts `max_steps`"), "{both}");
         for (set, told) in [
             ("train.warmup_steps=1001", "longer than the training"),
             ("train.max_len_tokens=5000", "more than `tokens_per_pack`"),
@@ -397,10 +363,7 @@ precision = "bf16"
     fn what_is_missing_is_told_at_its_table() {
         let told = mistakes("[train]\n", &[]);
         assert!(told.contains("r.toml: `name`: is missing"), "{told}");
-        assert!(
-            told.contains("r.toml:1:2: `train.max_steps`: is missing"),
-            "{told}"
-        );
+        assert!(told.contains("r.toml:1:2: `train.max_steps`: is missing"), "{told}");
         assert!(told.contains("`model`"), "{told}");
         let told = mistakes("name='x'\n[model]\n[prepare]\n", &[]);
         assert!(told.contains("`model.base`: is missing"), "{told}");
@@ -440,12 +403,7 @@ precision = "bf16"
 
     #[test]
     fn a_file_that_is_not_there_is_one_clear_error() {
-        let told = Recipe::load(Path::new("no/such.toml"), &[])
-            .unwrap_err()
-            .to_string();
-        assert!(
-            told.contains("no/such.toml") && told.contains("hint:"),
-            "{told}"
-        );
+        let told = Recipe::load(Path::new("no/such.toml"), &[]).unwrap_err().to_string();
+        assert!(told.contains("no/such.toml") && told.contains("hint:"), "{told}");
     }
 }

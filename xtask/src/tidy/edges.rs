@@ -13,15 +13,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("wardsmith-model", &[]),
     ("wardsmith-tokens", &["wardsmith-records"]),
     ("wardsmith-train", &["wardsmith-tokens", "wardsmith-model"]),
-    (
-        "wardsmith",
-        &[
-            "wardsmith-records",
-            "wardsmith-tokens",
-            "wardsmith-model",
-            "wardsmith-train",
-        ],
-    ),
+    ("wardsmith", &["wardsmith-records", "wardsmith-tokens", "wardsmith-model", "wardsmith-train"]),
     ("xtask", &[]),
 ];
 
@@ -29,73 +21,37 @@ const TABLE: &[(&str, &[&str])] = &[
 const IN_TESTS: &[(&str, &[&str])] = &[("wardsmith-train", &["wardsmith-records"])];
 
 /// Crates that open sockets. When `fetch` comes, one of them gets its own rule.
-const NETWORK: &[&str] = &[
-    "reqwest",
-    "ureq",
-    "hyper",
-    "curl",
-    "isahc",
-    "attohttpc",
-    "surf",
-    "minreq",
-];
+const NETWORK: &[&str] = &["reqwest", "ureq", "hyper", "curl", "isahc", "attohttpc", "surf", "minreq"];
 
 /// Edges outside the table, unknown crates, network crates.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
-    let manifests = tree
-        .files
-        .iter()
-        .filter(|file| file.path.ends_with("Cargo.toml"));
+    let manifests = tree.files.iter().filter(|file| file.path.ends_with("Cargo.toml"));
     manifests.flat_map(check_manifest).collect()
 }
 
 fn check_manifest(file: &File) -> Vec<Finding> {
-    let finding = |what| Finding {
-        path: file.path.clone(),
-        line: 0,
-        what,
-    };
+    let finding = |what| Finding { path: file.path.clone(), line: 0, what };
     let manifest: Table = match file.text.parse() {
         Ok(manifest) => manifest,
         Err(error) => return vec![finding(format!("is not TOML: {error}"))],
     };
     let dependencies = all_dependencies(&manifest);
-    let network = dependencies
-        .iter()
-        .filter(|(_, name)| NETWORK.contains(&name.as_str()));
+    let network = dependencies.iter().filter(|(_, name)| NETWORK.contains(&name.as_str()));
     let mut findings: Vec<Finding> = network
-        .map(|(_, name)| {
-            finding(format!(
-                "depends on `{name}`, which opens sockets; nothing here does yet"
-            ))
-        })
+        .map(|(_, name)| finding(format!("depends on `{name}`, which opens sockets; nothing here does yet")))
         .collect();
-    let Some(package) = manifest
-        .get("package")
-        .and_then(|package| package.get("name"))
-        .and_then(Value::as_str)
-    else {
+    let Some(package) = manifest.get("package").and_then(|package| package.get("name")).and_then(Value::as_str) else {
         return findings;
     };
     let Some((_, allowed)) = TABLE.iter().find(|(name, _)| *name == package) else {
-        findings.push(finding(format!(
-            "`{package}` stands in no table of edges; add it to `xtask/src/tidy/edges.rs`"
-        )));
+        findings.push(finding(format!("`{package}` stands in no table of edges; add it to `xtask/src/tidy/edges.rs`")));
         return findings;
     };
-    let in_tests = IN_TESTS
-        .iter()
-        .find(|(name, _)| *name == package)
-        .map_or(&[][..], |(_, allowed)| allowed);
-    for (section, name) in dependencies
-        .iter()
-        .filter(|(_, name)| name.starts_with(OURS))
-    {
+    let in_tests = IN_TESTS.iter().find(|(name, _)| *name == package).map_or(&[][..], |(_, allowed)| allowed);
+    for (section, name) in dependencies.iter().filter(|(_, name)| name.starts_with(OURS)) {
         let name = name.as_str();
         if !(allowed.contains(&name) || section == "dev-dependencies" && in_tests.contains(&name)) {
-            findings.push(finding(format!(
-                "`{package}` must not depend on `{name}` ({section})"
-            )));
+            findings.push(finding(format!("`{package}` must not depend on `{name}` ({section})")));
         }
     }
     findings
@@ -109,11 +65,7 @@ fn all_dependencies(manifest: &Table) -> Vec<(String, String)> {
             continue;
         };
         if key.ends_with("dependencies") {
-            found.extend(
-                table
-                    .iter()
-                    .map(|(name, value)| (key.clone(), package_name(name, value))),
-            );
+            found.extend(table.iter().map(|(name, value)| (key.clone(), package_name(name, value))));
         } else if key == "target"
             || key == "workspace"
             || key.starts_with("cfg(")
@@ -121,11 +73,7 @@ fn all_dependencies(manifest: &Table) -> Vec<(String, String)> {
         {
             let inner = all_dependencies(table);
             // The workspace's own list states versions, not edges.
-            found.extend(
-                inner
-                    .into_iter()
-                    .filter(|(_, name)| key != "workspace" || !name.starts_with(OURS)),
-            );
+            found.extend(inner.into_iter().filter(|(_, name)| key != "workspace" || !name.starts_with(OURS)));
         }
     }
     found
@@ -133,11 +81,7 @@ fn all_dependencies(manifest: &Table) -> Vec<(String, String)> {
 
 /// A dependency may be renamed: `name = { package = "real" }`.
 fn package_name(name: &str, value: &Value) -> String {
-    value
-        .get("package")
-        .and_then(Value::as_str)
-        .unwrap_or(name)
-        .to_owned()
+    value.get("package").and_then(Value::as_str).unwrap_or(name).to_owned()
 }
 
 #[cfg(test)]
@@ -145,32 +89,18 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> Vec<String> {
-        let file = File {
-            path: "Cargo.toml".to_owned(),
-            text: text.to_owned(),
-        };
-        check_manifest(&file)
-            .into_iter()
-            .map(|finding| finding.what)
-            .collect()
+        let file = File { path: "Cargo.toml".to_owned(), text: text.to_owned() };
+        check_manifest(&file).into_iter().map(|finding| finding.what).collect()
     }
 
     #[test]
     fn an_edge_outside_the_table_is_found_wherever_it_hides() {
-        for section in [
-            "dependencies",
-            "dev-dependencies",
-            "build-dependencies",
-            "target.'cfg(unix)'.dependencies",
-        ] {
-            let text = format!(
-                "[package]\nname = \"wardsmith-model\"\n[{section}]\nwardsmith-tokens.workspace = true\n"
-            );
+        for section in ["dependencies", "dev-dependencies", "build-dependencies", "target.'cfg(unix)'.dependencies"] {
+            let text =
+                format!("[package]\nname = \"wardsmith-model\"\n[{section}]\nwardsmith-tokens.workspace = true\n");
             assert_eq!(found(&text).len(), 1, "{section}");
-            let renamed = text.replace(
-                "wardsmith-tokens.workspace = true",
-                "t = { package = \"wardsmith-tokens\", path = \"x\" }",
-            );
+            let renamed = text
+                .replace("wardsmith-tokens.workspace = true", "t = { package = \"wardsmith-tokens\", path = \"x\" }");
             assert_eq!(found(&renamed).len(), 1, "{section}");
         }
     }
@@ -178,9 +108,7 @@ mod tests {
     #[test]
     fn an_edge_for_tests_alone_is_allowed_there_alone() {
         let of = |section: &str| {
-            found(&format!(
-                "[package]\nname = \"wardsmith-train\"\n[{section}]\nwardsmith-records.workspace = true\n"
-            ))
+            found(&format!("[package]\nname = \"wardsmith-train\"\n[{section}]\nwardsmith-records.workspace = true\n"))
         };
         assert!(of("dev-dependencies").is_empty());
         assert_eq!(of("dependencies").len(), 1);

@@ -6,9 +6,7 @@ use super::tree::{File, Tree};
 /// Links to files that are not there. Links to other sites are not looked at: no check needs a network.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let documents = tree.files.iter().filter(|file| file.path.ends_with(".md"));
-    documents
-        .flat_map(|file| check_document(file, &tree.paths))
-        .collect()
+    documents.flat_map(|file| check_document(file, &tree.paths)).collect()
 }
 
 fn check_document(file: &File, paths: &[String]) -> Vec<Finding> {
@@ -20,8 +18,7 @@ fn check_document(file: &File, paths: &[String]) -> Vec<Finding> {
             continue;
         }
         for target in targets(line) {
-            let known = resolve(&file.path, target)
-                .is_none_or(|path| path.is_empty() || paths.contains(&path));
+            let known = resolve(&file.path, target).is_none_or(|path| path.is_empty() || paths.contains(&path));
             if !known {
                 findings.push(Finding {
                     path: file.path.clone(),
@@ -38,8 +35,7 @@ fn check_document(file: &File, paths: &[String]) -> Vec<Finding> {
 fn targets(line: &str) -> impl Iterator<Item = &str> {
     line.match_indices("](").filter_map(|(at, mark)| {
         let rest = &line[at + mark.len()..];
-        rest.find(')')
-            .map(|end| rest[..end].split_whitespace().next().unwrap_or(""))
+        rest.find(')').map(|end| rest[..end].split_whitespace().next().unwrap_or(""))
     })
 }
 
@@ -71,26 +67,10 @@ mod tests {
     fn only_links_that_lead_nowhere_are_found() {
         let text = "[a](LICENSE) [b](crates/x/#top) [c](gone.md)\n```\n[d](code)\n```\n[e](https://example.org/x) [f](#here) [g](../LICENSE \"t\")";
         let paths = ["LICENSE", "crates", "crates/x"].map(str::to_owned);
-        let file = File {
-            path: "README.md".to_owned(),
-            text: text.to_owned(),
-        };
-        let found: Vec<String> = check_document(&file, &paths)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        assert_eq!(
-            found,
-            ["README.md:1: links to `gone.md`, which does not exist"]
-        );
-        let inner = File {
-            path: "crates/README.md".to_owned(),
-            ..file
-        };
-        assert_eq!(
-            check_document(&inner, &paths).len(),
-            3,
-            "relative to the document's folder"
-        );
+        let file = File { path: "README.md".to_owned(), text: text.to_owned() };
+        let found: Vec<String> = check_document(&file, &paths).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["README.md:1: links to `gone.md`, which does not exist"]);
+        let inner = File { path: "crates/README.md".to_owned(), ..file };
+        assert_eq!(check_document(&inner, &paths).len(), 3, "relative to the document's folder");
     }
 }

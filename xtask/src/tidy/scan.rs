@@ -42,11 +42,7 @@ impl Scanned {
     /// Lines with code outside test modules.
     #[must_use]
     pub fn code_lines(&self) -> usize {
-        let inside: usize = self
-            .tests
-            .iter()
-            .map(|range| count(&self.code[range.clone()]))
-            .sum();
+        let inside: usize = self.tests.iter().map(|range| count(&self.code[range.clone()])).sum();
         count(&self.code) - inside
     }
 
@@ -62,20 +58,12 @@ impl Scanned {
         let mut functions = Vec::new();
         for at in words(&self.code, "fn") {
             let rest = &self.code[at + 2..];
-            let name: String = rest
-                .trim_start()
-                .chars()
-                .take_while(|&c| is_word(c))
-                .collect();
+            let name: String = rest.trim_start().chars().take_while(|&c| is_word(c)).collect();
             let Some(open) = body_start(rest).filter(|_| !name.is_empty()) else {
                 continue;
             };
             let end = closing(&self.code, at + 2 + open);
-            functions.push(Function {
-                name,
-                line: self.line_of(at),
-                code_lines: count(&self.code[at..end]),
-            });
+            functions.push(Function { name, line: self.line_of(at), code_lines: count(&self.code[at..end]) });
         }
         functions
     }
@@ -97,13 +85,11 @@ fn is_word(c: char) -> bool {
 
 /// Where `word` stands by itself.
 fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
-    code.match_indices(word)
-        .map(|(at, _)| at)
-        .filter(move |&at| {
-            let before = code[..at].chars().next_back();
-            let after = code[at + word.len()..].chars().next();
-            !before.is_some_and(is_word) && !after.is_some_and(is_word)
-        })
+    code.match_indices(word).map(|(at, _)| at).filter(move |&at| {
+        let before = code[..at].chars().next_back();
+        let after = code[at + word.len()..].chars().next();
+        !before.is_some_and(is_word) && !after.is_some_and(is_word)
+    })
 }
 
 /// From behind `fn`: where the body's brace opens; `None` for a declaration or a function type.
@@ -170,11 +156,7 @@ fn blanked(source: &str) -> String {
             at += c.len_utf8();
             continue;
         }
-        out.extend(
-            source[at..at + len]
-                .chars()
-                .map(|c| if c == '\n' { c } else { fill }),
-        );
+        out.extend(source[at..at + len].chars().map(|c| if c == '\n' { c } else { fill }));
         at += len;
     }
     out
@@ -185,10 +167,7 @@ fn ends_in_word(code: &str) -> bool {
 }
 
 fn line_comment(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .position(|&b| b == b'\n')
-        .unwrap_or(bytes.len())
+    bytes.iter().position(|&b| b == b'\n').unwrap_or(bytes.len())
 }
 
 fn block_comment(bytes: &[u8]) -> usize {
@@ -206,10 +185,7 @@ fn block_comment(bytes: &[u8]) -> usize {
 
 /// `r"…"`, `r#"…"#`, `b"…"`, `br"…"`, `c"…"`, `b'…'`; 0 for a plain word.
 fn prefixed_string(bytes: &[u8]) -> usize {
-    let prefix = bytes
-        .iter()
-        .take_while(|&&b| matches!(b, b'r' | b'b' | b'c'))
-        .count();
+    let prefix = bytes.iter().take_while(|&&b| matches!(b, b'r' | b'b' | b'c')).count();
     let hashes = bytes[prefix..].iter().take_while(|&&b| b == b'#').count();
     let start = prefix + hashes;
     let raw = bytes[..prefix].contains(&b'r');
@@ -217,14 +193,10 @@ fn prefixed_string(bytes: &[u8]) -> usize {
         _ if prefix > 2 => 0,
         Some(b'"') if raw => {
             let end = [&b"\""[..], &b"#".repeat(hashes)].concat();
-            let found = bytes[start + 1..]
-                .windows(end.len())
-                .position(|window| window == end);
+            let found = bytes[start + 1..].windows(end.len()).position(|window| window == end);
             found.map_or(bytes.len(), |at| start + 1 + at + end.len())
         }
-        Some(quote @ (b'"' | b'\'')) if hashes == 0 && !raw => {
-            prefix + quoted(&bytes[prefix..], *quote)
-        }
+        Some(quote @ (b'"' | b'\'')) if hashes == 0 && !raw => prefix + quoted(&bytes[prefix..], *quote),
         _ => 0,
     }
 }
@@ -248,11 +220,7 @@ fn character(bytes: &[u8]) -> usize {
     }
     let text = String::from_utf8_lossy(&bytes[1..bytes.len().min(6)]).into_owned();
     let width = text.chars().next().map_or(0, char::len_utf8);
-    if bytes.get(1 + width) == Some(&b'\'') {
-        width + 2
-    } else {
-        0
-    }
+    if bytes.get(1 + width) == Some(&b'\'') { width + 2 } else { 0 }
 }
 
 #[cfg(test)]
@@ -281,10 +249,7 @@ mod tests {
     #[test]
     fn functions_are_found_with_their_lines_of_code() {
         let functions = Scanned::new(SOURCE).functions();
-        let found: Vec<_> = functions
-            .iter()
-            .map(|f| (f.name.as_str(), f.line, f.code_lines))
-            .collect();
+        let found: Vec<_> = functions.iter().map(|f| (f.name.as_str(), f.line, f.code_lines)).collect();
         assert_eq!(found, [("one", 3, 5), ("inner", 15, 2)]);
     }
 
@@ -304,18 +269,7 @@ mod tests {
 
     #[test]
     fn strange_sources_do_not_panic() {
-        for source in [
-            "'",
-            "r#\"",
-            "b'",
-            "/*",
-            "fn",
-            "fn a(",
-            "\"\\",
-            "fn ü() { 'ü' }",
-            "#[cfg(test)]",
-            "'\\",
-        ] {
+        for source in ["'", "r#\"", "b'", "/*", "fn", "fn a(", "\"\\", "fn ü() { 'ü' }", "#[cfg(test)]", "'\\"] {
             let _ = Scanned::new(source).functions();
         }
     }

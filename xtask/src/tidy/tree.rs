@@ -5,14 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 /// Folders that hold nothing written by hand.
-const SKIPPED: &[&str] = &[
-    "target",
-    ".git",
-    "runs",
-    "data",
-    "node_modules",
-    "__pycache__",
-];
+const SKIPPED: &[&str] = &["target", ".git", "runs", "data", "node_modules", "__pycache__"];
 /// What the rules read; fixtures and data tell of foreign machines and may.
 const READ: &[&str] = &["rs", "toml", "md", "py", "sh", "yml", "yaml"];
 const MAX_FILE_BYTES: u64 = 4 << 20;
@@ -58,16 +51,10 @@ impl Tree {
 
     fn walk(&mut self, root: &Path, folder: &str) -> Result<()> {
         let dir = root.join(folder);
-        for entry in
-            std::fs::read_dir(&dir).with_context(|| format!("cannot read `{}`", dir.display()))?
-        {
+        for entry in std::fs::read_dir(&dir).with_context(|| format!("cannot read `{}`", dir.display()))? {
             let entry = entry.with_context(|| format!("cannot read `{}`", dir.display()))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let path = if folder.is_empty() {
-                name.clone()
-            } else {
-                format!("{folder}/{name}")
-            };
+            let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
             let kind = entry.file_type()?;
             if kind.is_dir() && !SKIPPED.contains(&name.as_str()) {
                 self.paths.push(path.clone());
@@ -82,9 +69,7 @@ impl Tree {
 
     fn read_file(&mut self, place: &Path, path: String) -> Result<()> {
         let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
-        if !(READ.contains(&ending) || path.starts_with(".ci/"))
-            || place.metadata()?.len() > MAX_FILE_BYTES
-        {
+        if !(READ.contains(&ending) || path.starts_with(".ci/")) || place.metadata()?.len() > MAX_FILE_BYTES {
             return Ok(());
         }
         let bytes = std::fs::read(place).with_context(|| format!("cannot read `{path}`"))?;
@@ -106,12 +91,7 @@ mod tests {
     #[test]
     fn built_things_are_left_out() {
         let dir = tempfile::tempdir().unwrap();
-        for (path, text) in [
-            ("target/a.rs", "x"),
-            ("src/b.rs", "y"),
-            ("src/c.bin", "z"),
-            (".ci/run", "w"),
-        ] {
+        for (path, text) in [("target/a.rs", "x"), ("src/b.rs", "y"), ("src/c.bin", "z"), (".ci/run", "w")] {
             let path = dir.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();

@@ -13,13 +13,7 @@ const MACHINE_PATHS: &[&str] = &[
     concat!("C:\\Use", "rs\\"),
 ];
 /// What opens a socket in the standard library.
-const SOCKETS: &[&str] = &[
-    "std::net",
-    "TcpStream",
-    "TcpListener",
-    "UdpSocket",
-    "UnixStream",
-];
+const SOCKETS: &[&str] = &["std::net", "TcpStream", "TcpListener", "UdpSocket", "UnixStream"];
 /// Crates that never touch a network, and the one file of theirs that may.
 const OFFLINE: &[(&str, &str)] = &[
     ("crates/records/", "crates/records/src/fetch"),
@@ -40,13 +34,8 @@ fn check_file(file: &File) -> Vec<Finding> {
         findings.extend(of_code(file, &scanned, "#[ignore", |_| {
             "hides a test: let it skip itself aloud, or mend it".to_owned()
         }));
-        findings.extend(of_code(file, &scanned, "#![ignore", |_| {
-            "hides tests".to_owned()
-        }));
-        if OFFLINE
-            .iter()
-            .any(|(crate_, fetch)| file.path.starts_with(crate_) && !file.path.starts_with(fetch))
-        {
+        findings.extend(of_code(file, &scanned, "#![ignore", |_| "hides tests".to_owned()));
+        if OFFLINE.iter().any(|(crate_, fetch)| file.path.starts_with(crate_) && !file.path.starts_with(fetch)) {
             for socket in SOCKETS {
                 findings.extend(of_code(file, &scanned, socket, |word| {
                     format!("`{word}` opens a socket, which this crate does not do")
@@ -62,14 +51,8 @@ fn machine_paths(file: &File) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, line) in file.text.lines().enumerate() {
         for path in MACHINE_PATHS {
-            let begins = |&at: &usize| {
-                !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-~*}>)".contains(c))
-            };
-            if line
-                .match_indices(path)
-                .map(|(at, _)| at)
-                .any(|at| begins(&at))
-            {
+            let begins = |&at: &usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-~*}>)".contains(c));
+            if line.match_indices(path).map(|(at, _)| at).any(|at| begins(&at)) {
                 findings.push(Finding {
                     path: file.path.clone(),
                     line: number + 1,
@@ -81,20 +64,9 @@ fn machine_paths(file: &File) -> Vec<Finding> {
     findings
 }
 
-fn of_code(
-    file: &File,
-    scanned: &Scanned,
-    word: &str,
-    what: impl Fn(&str) -> String,
-) -> Vec<Finding> {
+fn of_code(file: &File, scanned: &Scanned, word: &str, what: impl Fn(&str) -> String) -> Vec<Finding> {
     let found = scanned.code().match_indices(word);
-    found
-        .map(|(at, word)| Finding {
-            path: file.path.clone(),
-            line: scanned.line_of(at),
-            what: what(word),
-        })
-        .collect()
+    found.map(|(at, word)| Finding { path: file.path.clone(), line: scanned.line_of(at), what: what(word) }).collect()
 }
 
 #[cfg(test)]
@@ -102,10 +74,7 @@ mod tests {
     use super::*;
 
     fn found(path: &str, text: &str) -> Vec<String> {
-        let file = File {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        };
+        let file = File { path: path.to_owned(), text: text.to_owned() };
         check_file(&file).iter().map(ToString::to_string).collect()
     }
 
@@ -114,19 +83,14 @@ mod tests {
         let path = MACHINE_PATHS[0];
         assert_eq!(
             found("README.md", &format!("a\nsee `{path}main`")),
-            [format!(
-                "README.md:2: names a place of one machine: `{path}`"
-            )]
+            [format!("README.md:2: names a place of one machine: `{path}`")]
         );
         assert!(found("README.md", &format!("docs{path}a and ..{path}b")).is_empty());
     }
 
     #[test]
     fn a_hidden_test_is_found_but_not_the_word_in_a_text() {
-        assert_eq!(
-            found("a.rs", "//! a\n#[test]\n#[ignore = \"slow\"]\nfn a() {}\n").len(),
-            1
-        );
+        assert_eq!(found("a.rs", "//! a\n#[test]\n#[ignore = \"slow\"]\nfn a() {}\n").len(), 1);
         assert!(found("a.rs", "//! a #[ignore]\nconst A: &str = \"#[ignore]\";\n").is_empty());
     }
 

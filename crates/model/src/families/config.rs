@@ -28,7 +28,8 @@ impl Config {
             return Err(Error::Config { path, reason: format!("it is larger than {MAX_BYTES} bytes") });
         }
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
-        let json = serde_json::from_str(&text).map_err(|e| Error::Config { path: path.clone(), reason: e.to_string() })?;
+        let json =
+            serde_json::from_str(&text).map_err(|e| Error::Config { path: path.clone(), reason: e.to_string() })?;
         Ok(Self { json, path })
     }
 

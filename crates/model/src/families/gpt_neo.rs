@@ -12,7 +12,8 @@ pub struct GptNeo;
 impl GptNeo {
     /// One entry a layer, "global" or "local": `attention_layers`, or `attention_types` written out.
     fn kinds(config: &Config, layers: usize) -> Result<Vec<String>> {
-        let wrong = || config.invalid("`attention_types` should be a list of [[kinds], repeats] that gives one kind a layer");
+        let wrong =
+            || config.invalid("`attention_types` should be a list of [[kinds], repeats] that gives one kind a layer");
         let texts = |v: &serde_json::Value| -> Option<Vec<String>> {
             v.as_array()?.iter().map(|k| k.as_str().map(str::to_owned)).collect()
         };
@@ -25,7 +26,8 @@ impl GptNeo {
         let mut kinds = Vec::new();
         for entry in types.as_array().ok_or_else(wrong)? {
             let pattern = entry.get(0).and_then(texts).ok_or_else(wrong)?;
-            let repeats = entry.get(1).and_then(serde_json::Value::as_u64).filter(|r| *r <= layers as u64).ok_or_else(wrong)?;
+            let repeats =
+                entry.get(1).and_then(serde_json::Value::as_u64).filter(|r| *r <= layers as u64).ok_or_else(wrong)?;
             (0..repeats).for_each(|_| kinds.extend(pattern.iter().cloned()));
         }
         if kinds.len() == layers { Ok(kinds) } else { Err(wrong()) }
@@ -44,7 +46,10 @@ impl Family for GptNeo {
     fn spec(&self, config: &Config) -> Result<DecoderSpec> {
         let activation = config.text_or("activation_function", "gelu_new")?;
         if activation != "gelu_new" {
-            return Err(Error::Unsupported { family: "gpt_neo", feature: format!("activation_function = {activation}") });
+            return Err(Error::Unsupported {
+                family: "gpt_neo",
+                feature: format!("activation_function = {activation}"),
+            });
         }
         let (hidden, heads) = (config.size("hidden_size")?, config.size("num_heads")?);
         let head_dim = config.require_multiple(("hidden_size", hidden), ("num_heads", heads))?;

@@ -25,7 +25,9 @@ impl Llama {
         match config.get("rope_parameters").and_then(|v| v.get("rope_theta")) {
             Some(theta) => match theta.as_f64() {
                 Some(theta) if theta > 1.0 => Ok(theta as f32),
-                _ => Err(config.invalid(format!("`rope_parameters.rope_theta` should be a number above 1, not {theta}"))),
+                _ => {
+                    Err(config.invalid(format!("`rope_parameters.rope_theta` should be a number above 1, not {theta}")))
+                }
             },
             None => config.number_or("rope_theta", 10_000.0),
         }

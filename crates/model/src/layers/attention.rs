@@ -169,7 +169,14 @@ impl Attention {
     }
 
     /// `y` (T, d) from `x` (T, d).
-    pub fn forward(&self, params: &Params, y: &mut [f32], x: &[f32], layout: Layout<'_>, workspace: &mut Workspace) -> AttentionSaved {
+    pub fn forward(
+        &self,
+        params: &Params,
+        y: &mut [f32],
+        x: &[f32],
+        layout: Layout<'_>,
+        workspace: &mut Workspace,
+    ) -> AttentionSaved {
         let [q, k, v] = self.project(params, x, layout, workspace);
         let mut heads = workspace.take(q.len());
         attention_forward(&mut heads, Qkv { q: &q, k: &k, v: &v }, layout.lengths, &self.shape);
@@ -185,7 +192,13 @@ impl Attention {
         let mut d = [workspace.take(saved.q.len()), workspace.take(saved.k.len()), workspace.take(saved.v.len())];
         let [d_q, d_k, d_v] = &mut d;
         let qkv = Qkv { q: &saved.q, k: &saved.k, v: &saved.v };
-        attention_backward(QkvGradient { d_q: &mut *d_q, d_k: &mut *d_k, d_v }, &d_heads, qkv, layout.lengths, &self.shape);
+        attention_backward(
+            QkvGradient { d_q: &mut *d_q, d_k: &mut *d_k, d_v },
+            &d_heads,
+            qkv,
+            layout.lengths,
+            &self.shape,
+        );
         layout.turn(d_q, &self.shape, Turn::Backward);
         layout.turn(d_k, &self.shape, Turn::Backward);
         for (i, (linear, sources)) in self.parts().into_iter().enumerate() {
@@ -194,7 +207,8 @@ impl Attention {
                 heads.scatter(&mut d_heads, &d[part], self.shape.head_dim);
             }
             let write = if i == 0 { Write::SET } else { Write::ADD };
-            let one = Backward { d_x: &mut *d_x, x, d_y: &d_heads, gradients: &mut *gradients, workspace: &mut *workspace };
+            let one =
+                Backward { d_x: &mut *d_x, x, d_y: &d_heads, gradients: &mut *gradients, workspace: &mut *workspace };
             linear.backward(one, write);
         }
         d.into_iter().for_each(|b| workspace.give(b));
@@ -202,7 +216,13 @@ impl Attention {
     }
 
     /// Through the output projection: the gradient of the heads, head-major.
-    fn heads_gradient(&self, d_y: &[f32], saved: &AttentionSaved, gradients: &mut Gradients, workspace: &mut Workspace) -> Vec<f32> {
+    fn heads_gradient(
+        &self,
+        d_y: &[f32],
+        saved: &AttentionSaved,
+        gradients: &mut Gradients,
+        workspace: &mut Workspace,
+    ) -> Vec<f32> {
         let mut d_attended = workspace.take(saved.attended.len());
         let pass = Backward { d_x: &mut d_attended, x: &saved.attended, d_y, gradients, workspace: &mut *workspace };
         self.output.backward(pass, Write::SET);

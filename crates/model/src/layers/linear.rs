@@ -208,7 +208,13 @@ mod tests {
         let (x, up) = (noise(12, 5), noise(15, 6));
         let mut gradients = Gradients::zeros(&params);
         let mut d_x = vec![0.0; 12];
-        let pass = Backward { d_x: &mut d_x, x: &x, d_y: &up, gradients: &mut gradients, workspace: &mut Workspace::default() };
+        let pass = Backward {
+            d_x: &mut d_x,
+            x: &x,
+            d_y: &up,
+            gradients: &mut gradients,
+            workspace: &mut Workspace::default(),
+        };
         linear.backward(pass, Write::SET);
         check_gradient(&x, &d_x, |x| dot(&run(&linear, &params, x), &up));
         let ids: Vec<_> = params.iter().map(|(id, _)| id).collect();

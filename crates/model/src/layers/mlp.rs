@@ -66,7 +66,8 @@ impl Mlp {
         let mut hidden = workspace.take(saved.up.len());
         let mut d_hidden = workspace.take(saved.up.len());
         self.activate(&mut hidden, saved);
-        let down = Backward { d_x: &mut d_hidden, x: &hidden, d_y, gradients: &mut *gradients, workspace: &mut *workspace };
+        let down =
+            Backward { d_x: &mut d_hidden, x: &hidden, d_y, gradients: &mut *gradients, workspace: &mut *workspace };
         self.down.backward(down, Write::SET);
         match (&self.gate, &saved.gate) {
             (Some(gate), Some(gate_values)) => {

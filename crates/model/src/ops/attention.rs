@@ -106,10 +106,21 @@ pub fn attention_backward(
                 let h = kv * shape.group + g;
                 let d_q = &mut d_q[g * head..][..head];
                 let write = if g == 0 { Write::SET } else { Write::ADD };
-                let one = Head { h, write, q: &qkv.q[h * head..][..head], k: &qkv.k[kv * head..][..head], v: &qkv.v[kv * head..][..head], d_out: &d_out[h * head..][..head] };
+                let one = Head {
+                    h,
+                    write,
+                    q: &qkv.q[h * head..][..head],
+                    k: &qkv.k[kv * head..][..head],
+                    v: &qkv.v[kv * head..][..head],
+                    d_out: &d_out[h * head..][..head],
+                };
                 SCRATCH.with_borrow_mut(|scratch| {
                     for span in spans(lengths, shape.head_dim) {
-                        let out = QkvGradient { d_q: &mut d_q[span.clone()], d_k: &mut d_k[span.clone()], d_v: &mut d_v[span.clone()] };
+                        let out = QkvGradient {
+                            d_q: &mut d_q[span.clone()],
+                            d_k: &mut d_k[span.clone()],
+                            d_v: &mut d_v[span.clone()],
+                        };
                         one.document(scratch, out, span, shape);
                     }
                 });
@@ -128,7 +139,13 @@ struct Head<'a> {
 }
 
 impl Head<'_> {
-    fn document(&self, scratch: &mut Scratch, out: QkvGradient<'_>, span: std::ops::Range<usize>, shape: &AttentionShape) {
+    fn document(
+        &self,
+        scratch: &mut Scratch,
+        out: QkvGradient<'_>,
+        span: std::ops::Range<usize>,
+        shape: &AttentionShape,
+    ) {
         let d = shape.head_dim;
         let n = span.len() / d;
         let (q, k, v, d_out) = (&self.q[span.clone()], &self.k[span.clone()], &self.v[span.clone()], &self.d_out[span]);
@@ -223,7 +240,8 @@ mod tests {
                     let first = s.window.map_or(0, |w| (i + 1).saturating_sub(w));
                     let weights: Vec<f64> = (first..=i)
                         .map(|j| {
-                            let qk: f32 = (0..d).map(|e| q[qo + (start + i) * d + e] * k[ko + (start + j) * d + e]).sum();
+                            let qk: f32 =
+                                (0..d).map(|e| q[qo + (start + i) * d + e] * k[ko + (start + j) * d + e]).sum();
                             f64::from(qk * s.scale - s.slope(h) * (i - j) as f32).exp()
                         })
                         .collect();

@@ -30,7 +30,11 @@ pub fn isa() -> Isa {
 
 #[cfg(target_arch = "x86_64")]
 fn detect() -> Isa {
-    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") && is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512bw") {
+    if is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512bw")
+    {
         Isa::Avx512
     } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         Isa::Avx2
@@ -114,11 +118,7 @@ unsafe fn portable<const MR: usize>(k: usize, a: *const f32, b: *const f32, tile
 }
 
 /// Writes a block of partial columns with plain stores.
-unsafe fn store_lanes<const MR: usize, const LANES: usize>(
-    sums: &[[f32; LANES]; MR],
-    start: usize,
-    tile: Tile,
-) {
+unsafe fn store_lanes<const MR: usize, const LANES: usize>(sums: &[[f32; LANES]; MR], start: usize, tile: Tile) {
     let columns = LANES.min(tile.columns - start);
     for (i, row) in sums.iter().enumerate() {
         for (j, sum) in row.iter().take(columns).enumerate() {

@@ -82,11 +82,8 @@ pub fn norm_backward(
         }
     });
     let Some((d_weight, d_bias)) = d_weights else { return };
-    let partial: Vec<(Vec<f32>, Vec<f32>)> = x
-        .par_chunks(chunk)
-        .zip(d_y.par_chunks(chunk))
-        .map(|(xs, d_ys)| weight_gradients(xs, d_ys, weights))
-        .collect();
+    let partial: Vec<(Vec<f32>, Vec<f32>)> =
+        x.par_chunks(chunk).zip(d_y.par_chunks(chunk)).map(|(xs, d_ys)| weight_gradients(xs, d_ys, weights)).collect();
     for (scale, _) in &partial {
         d_weight.iter_mut().zip(scale).for_each(|(a, b)| *a += b);
     }

@@ -21,8 +21,7 @@ impl RotaryTable {
     /// Angles `position · theta^(-2i / dims)` for the first `dims` elements of a head.
     pub fn new(theta: f32, dims: usize, length: usize) -> Self {
         let half = dims / 2;
-        let frequencies: Vec<f32> =
-            (0..half).map(|i| 1.0 / theta.powf(2.0 * i as f32 / dims as f32)).collect();
+        let frequencies: Vec<f32> = (0..half).map(|i| 1.0 / theta.powf(2.0 * i as f32 / dims as f32)).collect();
         let angles = (0..length).flat_map(|p| frequencies.iter().map(move |f| p as f32 * f));
         let (sin, cos) = angles.map(f32::sin_cos).unzip();
         Self { half, cos, sin }

@@ -54,8 +54,7 @@ fn from_flags(args: &cli::Prepare) -> Result<Recipe> {
 pub fn make(recipe: &PrepareRecipe, seed: u64, out: &Path, overwrite: bool) -> Result<Dataset> {
     check_target(out, overwrite)?;
     let sources: Vec<(String, PathBuf)> = recipe.sources.clone().into_iter().collect();
-    let mut options =
-        PrepareOptions::new(sources, vec![recipe.task.clone()], recipe.validation_from, recipe.test_from);
+    let mut options = PrepareOptions::new(sources, vec![recipe.task.clone()], recipe.validation_from, recipe.test_from);
     options.min_train_examples = recipe.min_train_examples;
     options.near_duplicate_threshold = recipe.near_duplicate_similarity;
     options.max_reject_rate = recipe.max_reject_rate;

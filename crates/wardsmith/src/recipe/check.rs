@@ -13,10 +13,7 @@ pub(super) fn any<T>(_: &T) -> Checked {
 pub(super) fn at_least(least: usize) -> impl Fn(&usize) -> Checked {
     move |number| match *number >= least {
         true => Ok(()),
-        false => Err(Wrong::new(
-            format!("`{number}` is too small"),
-            format!("at least {least}"),
-        )),
+        false => Err(Wrong::new(format!("`{number}` is too small"), format!("at least {least}"))),
     }
 }
 
@@ -24,10 +21,7 @@ pub(super) fn at_least(least: usize) -> impl Fn(&usize) -> Checked {
 pub(super) fn above_zero_to(most: f64) -> impl Fn(&f64) -> Checked {
     move |number| match *number > 0.0 && *number <= most {
         true => Ok(()),
-        false => Err(Wrong::new(
-            format!("`{number}` is out of range"),
-            format!("above 0, at most {most}"),
-        )),
+        false => Err(Wrong::new(format!("`{number}` is out of range"), format!("above 0, at most {most}"))),
     }
 }
 
@@ -35,10 +29,7 @@ pub(super) fn above_zero_to(most: f64) -> impl Fn(&f64) -> Checked {
 pub(super) fn zero_to(most: f64) -> impl Fn(&f64) -> Checked {
     move |number| match (0.0..=most).contains(number) {
         true => Ok(()),
-        false => Err(Wrong::new(
-            format!("`{number}` is out of range"),
-            format!("from 0 to {most}"),
-        )),
+        false => Err(Wrong::new(format!("`{number}` is out of range"), format!("from 0 to {most}"))),
     }
 }
 
@@ -46,10 +37,7 @@ pub(super) fn zero_to(most: f64) -> impl Fn(&f64) -> Checked {
 pub(super) fn below_one(number: &f64) -> Checked {
     match (0.0..1.0).contains(number) {
         true => Ok(()),
-        false => Err(Wrong::new(
-            format!("`{number}` is out of range"),
-            "from 0 to below 1",
-        )),
+        false => Err(Wrong::new(format!("`{number}` is out of range"), "from 0 to below 1")),
     }
 }
 
@@ -81,9 +69,6 @@ pub(super) fn distinct_names(names: &Vec<String>) -> Checked {
     let repeated = |(at, name): (usize, &String)| names[..at].contains(name).then(|| name.clone());
     match names.iter().enumerate().find_map(repeated) {
         None => Ok(()),
-        Some(name) => Err(Wrong::new(
-            format!("names {} twice", shown(&name)),
-            "once is enough",
-        )),
+        Some(name) => Err(Wrong::new(format!("names {} twice", shown(&name)), "once is enough")),
     }
 }

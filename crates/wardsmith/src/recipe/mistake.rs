@@ -23,10 +23,7 @@ impl Place {
     pub(super) fn at(text: &str, offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self::At {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
+        Self::At { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
     }
 
     pub(super) fn is_set(&self) -> bool {
@@ -43,10 +40,7 @@ pub(super) struct Wrong {
 
 impl Wrong {
     pub(super) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            hint: hint.into(),
-        }
+        Self { what: what.into(), hint: hint.into() }
     }
 }
 
@@ -75,20 +69,12 @@ pub struct RecipeErrors {
 impl RecipeErrors {
     pub(super) fn new(file: &str, mut mistakes: Vec<Mistake>) -> Self {
         mistakes.sort_by(|left, right| left.place.cmp(&right.place));
-        Self {
-            file: file.to_owned(),
-            mistakes,
-        }
+        Self { file: file.to_owned(), mistakes }
     }
 
     /// One mistake that concerns the whole file.
     pub(super) fn whole(file: &str, wrong: Wrong) -> Self {
-        let mistake = Mistake {
-            place: Place::Whole,
-            key: String::new(),
-            what: wrong.what,
-            hint: wrong.hint,
-        };
+        let mistake = Mistake { place: Place::Whole, key: String::new(), what: wrong.what, hint: wrong.hint };
         Self::new(file, vec![mistake])
     }
 }

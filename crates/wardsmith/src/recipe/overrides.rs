@@ -7,9 +7,7 @@ use super::tree::{Node, Table, Value, shown, value};
 
 /// Lays every override over `recipe`, in order; says which could not be.
 pub(super) fn apply(recipe: &mut Table, sets: &[String]) -> Vec<Mistake> {
-    sets.iter()
-        .filter_map(|set| apply_one(recipe, set).err())
-        .collect()
+    sets.iter().filter_map(|set| apply_one(recipe, set).err()).collect()
 }
 
 fn apply_one(recipe: &mut Table, set: &str) -> Result<(), Mistake> {
@@ -36,10 +34,7 @@ fn apply_one(recipe: &mut Table, set: &str) -> Result<(), Mistake> {
 fn parse_path(key: &str) -> Result<Vec<String>, Wrong> {
     let wrong = || {
         let what = format!("{} is not a key", shown(key));
-        Wrong::new(
-            what,
-            "keys are words joined by dots, such as train.max_steps",
-        )
+        Wrong::new(what, "keys are words joined by dots, such as train.max_steps")
     };
     let line = format!("{key} = 0");
     let document = DeTable::parse(&line).map_err(|_| wrong())?;
@@ -75,10 +70,9 @@ fn insert(recipe: &mut Table, path: &[String], node: Node) -> Result<(), Wrong> 
     let (last, tables) = path.split_last().expect("a path has at least one part");
     let mut here = recipe;
     for part in tables {
-        let entry = here.entry(part.clone()).or_insert_with(|| Node {
-            place: node.place.clone(),
-            value: Value::Table(Table::new()),
-        });
+        let entry = here
+            .entry(part.clone())
+            .or_insert_with(|| Node { place: node.place.clone(), value: Value::Table(Table::new()) });
         let found = entry.value.describe();
         let Value::Table(inner) = &mut entry.value else {
             let what = format!("`{part}` is {found}, not a table");
@@ -119,9 +113,7 @@ mod tests {
     #[test]
     fn tables_on_the_way_are_made_and_bare_words_are_text() {
         let tree = after("", "model.base=models/small v2").unwrap();
-        let Value::Text(text) = at(&tree, "model", "base") else {
-            panic!("{tree:?}")
-        };
+        let Value::Text(text) = at(&tree, "model", "base") else { panic!("{tree:?}") };
         assert_eq!(text, "models/small v2");
         let tree = after("", "a.list=[\"x\", 'y']").unwrap();
         assert!(matches!(at(&tree, "a", "list"), Value::List(list) if list.len() == 2));

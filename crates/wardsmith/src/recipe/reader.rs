@@ -79,9 +79,7 @@ impl Read for Published {
 
     fn read(value: &Value) -> Option<Self> {
         match value {
-            Value::Text(date) | Value::Date(date) => {
-                date.parse().ok().filter(|day: &Self| day.is_day())
-            }
+            Value::Text(date) | Value::Date(date) => date.parse().ok().filter(|day: &Self| day.is_day()),
             _ => None,
         }
     }
@@ -127,22 +125,11 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads the whole recipe; mistakes go to `mistakes`.
     pub(super) fn new(table: Table, mistakes: &'a RefCell<Vec<Mistake>>) -> Self {
-        Self {
-            table,
-            path: String::new(),
-            place: Place::Whole,
-            known: Vec::new(),
-            places: BTreeMap::new(),
-            mistakes,
-        }
+        Self { table, path: String::new(), place: Place::Whole, known: Vec::new(), places: BTreeMap::new(), mistakes }
     }
 
     /// The value of `key`, if it is there, of the right type and approved by `check`.
-    pub(super) fn optional<T: Read>(
-        &mut self,
-        key: &'static str,
-        check: impl Fn(&T) -> Checked,
-    ) -> Option<T> {
+    pub(super) fn optional<T: Read>(&mut self, key: &'static str, check: impl Fn(&T) -> Checked) -> Option<T> {
         let node = self.take(key)?;
         let wrong = match T::read(&node.value) {
             Some(value) => match check(&value) {
@@ -156,12 +143,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of `key`, or `default` where the recipe is silent.
-    pub(super) fn or<T: Read>(
-        &mut self,
-        key: &'static str,
-        default: T,
-        check: impl Fn(&T) -> Checked,
-    ) -> T {
+    pub(super) fn or<T: Read>(&mut self, key: &'static str, default: T, check: impl Fn(&T) -> Checked) -> T {
         self.optional(key, check).unwrap_or(default)
     }
 
@@ -184,10 +166,9 @@ impl<'a> Reader<'a> {
         let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
         let known = |given: &String| match names.contains(&given.as_str()) {
             true => Ok(()),
-            false => Err(Wrong::new(
-                format!("{} is no choice here", super::tree::shown(given)),
-                suggest(given, &names),
-            )),
+            false => {
+                Err(Wrong::new(format!("{} is no choice here", super::tree::shown(given)), suggest(given, &names)))
+            }
         };
         let Some(given) = self.optional(key, known) else {
             return first;
@@ -217,10 +198,7 @@ impl<'a> Reader<'a> {
     }
 
     /// All entries, each read as a `T` and approved by `check` (which is given its key too); for tables of free keys.
-    pub(super) fn entries<T: Read>(
-        mut self,
-        check: impl Fn(&str, &T) -> Checked,
-    ) -> BTreeMap<String, T> {
+    pub(super) fn entries<T: Read>(mut self, check: impl Fn(&str, &T) -> Checked) -> BTreeMap<String, T> {
         let mut entries = BTreeMap::new();
         for (key, node) in std::mem::take(&mut self.table) {
             let checked = match T::read(&node.value) {
@@ -291,12 +269,7 @@ impl<'a> Reader<'a> {
     }
 
     fn note_at(&self, place: Place, key: &str, wrong: Wrong) {
-        self.mistakes.borrow_mut().push(Mistake {
-            place,
-            key: self.path_of(key),
-            what: wrong.what,
-            hint: wrong.hint,
-        });
+        self.mistakes.borrow_mut().push(Mistake { place, key: self.path_of(key), what: wrong.what, hint: wrong.hint });
     }
 
     fn path_of(&self, key: &str) -> String {
@@ -314,9 +287,7 @@ fn type_error<T: Read>(found: &Value) -> Wrong {
             Value::Float(number) if number.fract() == 0.0 && T::EXPECTED == u64::EXPECTED => {
                 format!("write {number:.0}")
             }
-            Value::Integer(_) | Value::Float(_) if T::EXPECTED == String::EXPECTED => {
-                "put it in quotes".into()
-            }
+            Value::Integer(_) | Value::Float(_) if T::EXPECTED == String::EXPECTED => "put it in quotes".into(),
             _ => String::new(),
         },
     )

@@ -10,8 +10,8 @@ use super::check;
 use super::mistake::{Wrong, suggest};
 use super::reader::{Any, Reader};
 use super::{
-    HeadRecipe, LoraRecipe, MaxExamples, ModelRecipe, PrecisionRecipe, PrepareRecipe, Recipe,
-    ScheduleRecipe, Start, TrainLength, TrainRecipe, Warmup,
+    HeadRecipe, LoraRecipe, MaxExamples, ModelRecipe, PrecisionRecipe, PrepareRecipe, Recipe, ScheduleRecipe, Start,
+    TrainLength, TrainRecipe, Warmup,
 };
 
 /// The whole recipe.
@@ -38,15 +38,9 @@ fn contradictions(recipe: &Recipe, reader: &Reader<'_>) {
     }
     if recipe.lora.is_some() && model.is_some_and(|model| matches!(model.start, Start::Init(_))) {
         let what = "there is nothing to adapt in random weights (`model.init`)";
-        reader.note(
-            "lora",
-            Wrong::new(what, "remove [lora], or start from a base"),
-        );
+        reader.note("lora", Wrong::new(what, "remove [lora], or start from a base"));
     }
-    let document = recipe
-        .prepare
-        .as_ref()
-        .is_some_and(|prepare| prepare.task == "document");
+    let document = recipe.prepare.as_ref().is_some_and(|prepare| prepare.task == "document");
     if document && model.is_some_and(|model| model.head == HeadRecipe::Classifier) {
         let what = "task `document` has no labels that a classifier could learn";
         reader.note("model", Wrong::new(what, "head = \"language_model\""));
@@ -61,22 +55,12 @@ fn prepare(mut reader: Reader<'_>) -> PrepareRecipe {
         min_train_examples: reader.or("min_train_examples", 50, check::at_least(1)),
         validation_from: reader.or("validation_from", day("2023-07-01"), check::any),
         test_from: reader.or("test_from", day("2024-01-01"), check::any),
-        near_duplicate_similarity: reader.or(
-            "near_duplicate_similarity",
-            0.8,
-            check::above_zero_to(1.0),
-        ),
+        near_duplicate_similarity: reader.or("near_duplicate_similarity", 0.8, check::above_zero_to(1.0)),
         max_reject_rate: reader.or("max_reject_rate", 0.01, check::zero_to(1.0)),
-        max_examples: reader
-            .section("max_examples")
-            .map(max_examples)
-            .unwrap_or_default(),
+        max_examples: reader.section("max_examples").map(max_examples).unwrap_or_default(),
     };
     if prepare.test_from <= prepare.validation_from {
-        let what = format!(
-            "`{}` is not after `validation_from`, `{}`",
-            prepare.test_from, prepare.validation_from
-        );
+        let what = format!("`{}` is not after `validation_from`, `{}`", prepare.test_from, prepare.validation_from);
         let hint = "train comes before validation_from, test from test_from on";
         reader.note("test_from", Wrong::new(what, hint));
     }
@@ -106,10 +90,7 @@ fn sources(reader: &mut Reader<'_>) -> BTreeMap<String, PathBuf> {
 }
 
 fn task_name(reader: &mut Reader<'_>) -> String {
-    let names: Vec<_> = task::ALL
-        .iter()
-        .map(|task| (task.name(), task.name()))
-        .collect();
+    let names: Vec<_> = task::ALL.iter().map(|task| (task.name(), task.name())).collect();
     reader.choice("task", &names).to_owned()
 }
 
@@ -130,22 +111,15 @@ fn model(mut reader: Reader<'_>) -> ModelRecipe {
     }
     let init = reader.optional("init", |config: &Any| match config.0.get("model_type") {
         Some(serde_json::Value::String(_)) => Ok(()),
-        _ => Err(Wrong::new(
-            "has no `model_type`",
-            "such as model_type = \"llama\"",
-        )),
+        _ => Err(Wrong::new("has no `model_type`", "such as model_type = \"llama\"")),
     });
     let base = reader.or("base", PathBuf::new(), check::path);
     let tokenizer: Option<PathBuf> = reader.optional("tokenizer", check::path);
     if init.is_some() && tokenizer.is_none() {
-        let hint =
-            "random weights have no tokenizer of their own; `wardsmith tokenizer` trains one";
+        let hint = "random weights have no tokenizer of their own; `wardsmith tokenizer` trains one";
         reader.note("tokenizer", Wrong::new("is missing", hint));
     }
-    let heads = [
-        ("language_model", HeadRecipe::LanguageModel),
-        ("classifier", HeadRecipe::Classifier),
-    ];
+    let heads = [("language_model", HeadRecipe::LanguageModel), ("classifier", HeadRecipe::Classifier)];
     let model = ModelRecipe {
         start: init.map_or(Start::Base(base), |config| Start::Init(config.0)),
         tokenizer,
@@ -156,15 +130,11 @@ fn model(mut reader: Reader<'_>) -> ModelRecipe {
 }
 
 fn lora(mut reader: Reader<'_>) -> LoraRecipe {
-    let hint =
-        "name linear layers, such as [\"q_proj\", \"v_proj\"] (bloom: [\"query_key_value\"])";
+    let hint = "name linear layers, such as [\"q_proj\", \"v_proj\"] (bloom: [\"query_key_value\"])";
     let lora = LoraRecipe {
         rank: reader.or("rank", 16, |rank: &usize| match *rank {
             1..=4096 => Ok(()),
-            _ => Err(Wrong::new(
-                format!("`{rank}` is out of range"),
-                "from 1 to 4096",
-            )),
+            _ => Err(Wrong::new(format!("`{rank}` is out of range"), "from 1 to 4096")),
         }),
         alpha: reader.or("alpha", 32.0, check::above_zero_to(1e6)),
         target_modules: reader.required("target_modules", hint, check::distinct_names),
@@ -196,24 +166,15 @@ fn train(mut reader: Reader<'_>) -> TrainRecipe {
         precision: precision(&mut reader),
     };
     if train.max_len_tokens > train.tokens_per_pack {
-        let what = format!(
-            "`{}` is more than `tokens_per_pack`, `{}`",
-            train.max_len_tokens, train.tokens_per_pack
-        );
-        reader.note(
-            "max_len_tokens",
-            Wrong::new(what, "an example has to fit into a pack"),
-        );
+        let what = format!("`{}` is more than `tokens_per_pack`, `{}`", train.max_len_tokens, train.tokens_per_pack);
+        reader.note("max_len_tokens", Wrong::new(what, "an example has to fit into a pack"));
     }
     if let (Warmup::Steps(warmup), TrainLength::MaxSteps(all)) = (train.warmup, train.length)
         && warmup > all
         && all > 0
     {
         let what = format!("`{warmup}` is longer than the training, `max_steps` = {all}");
-        reader.note(
-            "warmup_steps",
-            Wrong::new(what, "or say warmup_ratio = 0.05"),
-        );
+        reader.note("warmup_steps", Wrong::new(what, "or say warmup_ratio = 0.05"));
     }
     reader.finish();
     train
@@ -221,10 +182,7 @@ fn train(mut reader: Reader<'_>) -> TrainRecipe {
 
 fn length(reader: &mut Reader<'_>) -> TrainLength {
     if !reader.at_most_one("max_steps", "epochs") {
-        reader.note(
-            "max_steps",
-            Wrong::new("is missing", "give max_steps or epochs"),
-        );
+        reader.note("max_steps", Wrong::new("is missing", "give max_steps or epochs"));
     }
     let epochs = reader.optional("epochs", check::above_zero_to(1e6));
     let steps = reader.or("max_steps", 0, check::at_least(1));
@@ -233,9 +191,7 @@ fn length(reader: &mut Reader<'_>) -> TrainLength {
 
 fn warmup(reader: &mut Reader<'_>) -> Warmup {
     reader.at_most_one("warmup_steps", "warmup_ratio");
-    let steps = reader
-        .optional("warmup_steps", check::any)
-        .map(Warmup::Steps);
+    let steps = reader.optional("warmup_steps", check::any).map(Warmup::Steps);
     let ratio = reader.or("warmup_ratio", 0.05, check::zero_to(1.0));
     steps.unwrap_or(Warmup::Ratio(ratio))
 }
@@ -250,10 +206,6 @@ fn schedule(reader: &mut Reader<'_>) -> ScheduleRecipe {
 }
 
 fn precision(reader: &mut Reader<'_>) -> PrecisionRecipe {
-    let choices = [
-        ("f32", PrecisionRecipe::F32),
-        ("bf16", PrecisionRecipe::Bf16),
-        ("f16", PrecisionRecipe::F16),
-    ];
+    let choices = [("f32", PrecisionRecipe::F32), ("bf16", PrecisionRecipe::Bf16), ("f16", PrecisionRecipe::F16)];
     reader.choice("precision", &choices)
 }

@@ -53,14 +53,10 @@ impl Value {
             Self::HugeInteger(_) => return None,
             Self::Float(number) => serde_json::Number::from_f64(*number)?.into(),
             Self::Boolean(truth) => (*truth).into(),
-            Self::List(nodes) => nodes
-                .iter()
-                .map(|node| node.value.to_json())
-                .collect::<Option<_>>()?,
-            Self::Table(table) => table
-                .iter()
-                .map(|(key, node)| Some((key.clone(), node.value.to_json()?)))
-                .collect::<Option<_>>()?,
+            Self::List(nodes) => nodes.iter().map(|node| node.value.to_json()).collect::<Option<_>>()?,
+            Self::Table(table) => {
+                table.iter().map(|(key, node)| Some((key.clone(), node.value.to_json()?))).collect::<Option<_>>()?
+            }
         })
     }
 }
@@ -82,24 +78,24 @@ pub(super) fn parse(text: &str) -> Result<Table, Vec<Mistake>> {
         return Ok(table(document.get_ref(), &place));
     }
     let mistake = |error: &toml::de::Error| Mistake {
-        place: error
-            .span()
-            .map_or(Place::Whole, |span| Place::at(text, span.start)),
+        place: error.span().map_or(Place::Whole, |span| Place::at(text, span.start)),
         key: String::new(),
         what: error.message().to_owned(),
-        hint: "this is not TOML yet; the values are checked once it is".into(),
+        hint: String::new(),
     };
-    Err(errors.iter().map(mistake).collect())
+    let mut mistakes: Vec<_> = errors.iter().map(mistake).collect();
+    mistakes.sort_by(|left, right| left.place.cmp(&right.place));
+    if let Some(last) = mistakes.last_mut() {
+        last.hint = "the keys and values are checked once this is TOML".into();
+    }
+    Err(mistakes)
 }
 
 /// The tree of `from`, with the place of each key by its byte offset.
 pub(super) fn table(from: &DeTable<'_>, place: &dyn Fn(usize) -> Place) -> Table {
     let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
         let key: &Spanned<std::borrow::Cow<'_, str>> = key;
-        let node = Node {
-            place: place(key.span().start),
-            value: self::value(value.get_ref(), place),
-        };
+        let node = Node { place: place(key.span().start), value: self::value(value.get_ref(), place) };
         (key.get_ref().to_string(), node)
     };
     from.iter().map(entry).collect()
@@ -118,10 +114,7 @@ pub(super) fn value(from: &DeValue<'_>, place: &dyn Fn(usize) -> Place) -> Value
         DeValue::Array(values) => Value::List(
             values
                 .iter()
-                .map(|value| Node {
-                    place: place(value.span().start),
-                    value: self::value(value.get_ref(), place),
-                })
+                .map(|value| Node { place: place(value.span().start), value: self::value(value.get_ref(), place) })
                 .collect(),
         ),
         DeValue::Table(entries) => Value::Table(table(entries, place)),
@@ -136,14 +129,16 @@ mod tests {
     fn every_error_of_syntax_is_reported_with_its_place() {
         let mistakes = parse("a = \nb = 1\nc = [1, \n").unwrap_err();
         assert!(mistakes.len() >= 2, "{mistakes:?}");
-        let lines = mistakes.iter().map(|mistake| match mistake.place { Place::At { line, .. } => line, _ => 0 });
-        assert!(lines.clone().eq([1, 3]) , "{mistakes:?}");
+        let lines = mistakes.iter().map(|mistake| match mistake.place {
+            Place::At { line, .. } => line,
+            _ => 0,
+        });
+        assert!(lines.clone().eq([1, 3]), "{mistakes:?}");
     }
 
     #[test]
     fn numbers_of_every_notation_are_read() {
-        let table =
-            parse("a = 1_000\nb = 0x1F\nc = -3\nd = 1_0.5e1\ne = 99999999999999999999\n").unwrap();
+        let table = parse("a = 1_000\nb = 0x1F\nc = -3\nd = 1_0.5e1\ne = 99999999999999999999\n").unwrap();
         assert!(matches!(table["a"].value, Value::Integer(1000)));
         assert!(matches!(table["b"].value, Value::Integer(31)));
         assert!(matches!(table["c"].value, Value::Integer(-3)));

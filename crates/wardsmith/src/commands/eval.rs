@@ -1,0 +1,6 @@
+//! placeholder while it is written
+use anyhow::Result;
+/// Runs the command.
+pub fn run(_args: &crate::cli::Eval) -> Result<()> {
+    anyhow::bail!("not yet")
+}

@@ -1,0 +1,214 @@
+//! From plain recipes and folders to live objects: datasets, renderers, models, token shards.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use wardsmith_model::adapter::{self, LoraConfig};
+use wardsmith_model::checkpoint::{self, Wanted};
+use wardsmith_model::weights::Precision;
+use wardsmith_model::{Batch, Model, Purpose};
+use wardsmith_records::dataset::{Dataset, Example, Split};
+use wardsmith_tokens::{Limits, Renderer, Shard, ShardKey, Tokenizer, ordered_packs};
+use wardsmith_train::feed::batch;
+use wardsmith_train::schedule::Shape;
+
+use crate::recipe::{HeadRecipe, LoraRecipe, ModelRecipe, PrecisionRecipe, ScheduleRecipe, Start, TrainRecipe};
+use crate::say;
+
+/// Tokens kept free for an answer such as `CWE-1234`.
+const ANSWER_TOKENS: usize = 16;
+
+/// The label names of a dataset, by class.
+pub fn label_names(dataset: &Dataset) -> Vec<String> {
+    dataset.labels().iter().map(|l| l.name.clone()).collect()
+}
+
+/// The tokenizer and template for a model, limited to what the model's positions allow.
+pub fn renderer(folder: &Path, max_len_tokens: usize, positions: Option<usize>) -> Result<Renderer> {
+    let tokenizer = Tokenizer::load(folder)?;
+    let max_len_tokens = positions.map_or(max_len_tokens, |p| p.min(max_len_tokens));
+    let answer_tokens = ANSWER_TOKENS.min(max_len_tokens / 2);
+    Ok(Renderer::new(tokenizer, Limits { max_len_tokens, answer_tokens })?)
+}
+
+/// Where the tokenizer of a recipe's model lies.
+pub fn tokenizer_folder(recipe: &ModelRecipe) -> &Path {
+    match (&recipe.tokenizer, &recipe.start) {
+        (Some(folder), _) => folder,
+        (None, Start::Base(base)) => base,
+        (None, Start::Init(_)) => Path::new(""),
+    }
+}
+
+/// The model a recipe starts from, ready to train.
+pub fn model(
+    recipe: &ModelRecipe,
+    lora: Option<&LoraRecipe>,
+    labels: Vec<String>,
+    seed: u64,
+    vocab: usize,
+) -> Result<Model> {
+    let labels = (recipe.head == HeadRecipe::Classifier).then_some(labels);
+    let mut model = match &recipe.start {
+        Start::Base(base) => {
+            let wanted = match labels {
+                Some(labels) => Wanted::Classifier { labels, seed },
+                None => Wanted::LanguageModel,
+            };
+            checkpoint::load(base, &wanted, Purpose::Training)
+                .with_context(|| format!("cannot load the base model `{}`", base.display()))?
+        }
+        Start::Init(config) => {
+            let mut config = config.clone();
+            config.entry("vocab_size").or_insert_with(|| vocab.into());
+            checkpoint::initialise(Value::Object(config), labels, seed, Purpose::Training)?
+        }
+    };
+    if model.spec.vocab < vocab {
+        bail!(
+            "the tokenizer has {vocab} tokens but the model only {}\nhint: use the tokenizer that belongs to the model",
+            model.spec.vocab
+        );
+    }
+    match lora {
+        Some(lora) => adapter::attach(&mut model, &lora_config(lora), seed)?,
+        None => model.train_all(),
+    }
+    Ok(model)
+}
+
+/// A recipe's adapter as PEFT describes it.
+pub fn lora_config(lora: &LoraRecipe) -> LoraConfig {
+    LoraConfig { r: lora.rank, lora_alpha: lora.alpha as f32, target_modules: lora.target_modules.clone() }
+}
+
+/// A model folder, or a PEFT adapter folder whose base lies where its configuration says.
+pub fn trained(folder: &Path) -> Result<Model> {
+    if !folder.join("adapter_config.json").exists() {
+        return Ok(checkpoint::load(folder, &Wanted::AsStored, Purpose::Inference)?);
+    }
+    let path = folder.join("adapter_config.json");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let config: Value = serde_json::from_str(&text).with_context(|| format!("`{}` is not JSON", path.display()))?;
+    let base = config.get("base_model_name_or_path").and_then(Value::as_str).map(PathBuf::from);
+    let Some(base) = base.filter(|b| b.join("config.json").exists()) else {
+        bail!(
+            "the adapter `{}` does not say where its base model lies\nhint: set base_model_name_or_path to the base's folder",
+            folder.display()
+        );
+    };
+    let mut model = checkpoint::load(&base, &Wanted::AsStored, Purpose::Inference)?;
+    adapter::load(&mut model, folder)?;
+    Ok(model)
+}
+
+/// Tokenises one split for training a model's head; cached in `cache`.
+pub fn shard(
+    renderer: &Renderer,
+    dataset: &Dataset,
+    split: Split,
+    classes: Option<&[String]>,
+    cache: &Path,
+) -> Result<Arc<Shard>> {
+    let part = format!("{}{}", split.name(), if classes.is_some() { "-classes" } else { "" });
+    let key = ShardKey::new(renderer, dataset_digest(dataset)?, &part);
+    let path = cache.join(format!("{part}.shard"));
+    let make = || -> Result<Shard> { Ok(render(renderer, &dataset.examples(split)?, classes)?) };
+    let (shard, _) = Shard::open_or_make(&path, key, make)?;
+    if shard.truncated() > 0 {
+        let (cut, all) = (say::count(shard.truncated()), say::count(shard.len() as u64));
+        say::note(format_args!(
+            "{cut} of {all} {} texts were cut to {} tokens",
+            split.name(),
+            renderer.limits().max_len_tokens
+        ));
+    }
+    Ok(Arc::new(shard))
+}
+
+/// Tokenises examples for a language model, or for a classifier over `classes`.
+pub fn render(
+    renderer: &Renderer,
+    examples: &[Example],
+    classes: Option<&[String]>,
+) -> wardsmith_tokens::Result<Shard> {
+    let bar = say::bar(examples.len() as u64, "tokenising");
+    let progress = |n: usize| bar.inc(n as u64);
+    let shard = match classes {
+        None => Shard::render(renderer, examples.iter().map(|e| &e.conversation), &progress),
+        Some(classes) => {
+            let class = |e: &Example| classes.iter().position(|c| Some(c) == e.gold.as_ref()).map(|i| i as u32);
+            let pairs = examples.iter().filter_map(|e| Some((&e.conversation, class(e)?)));
+            Shard::render_classes(renderer, pairs, &progress)
+        }
+    };
+    bar.finish_and_clear();
+    shard
+}
+
+/// The validation packs: at most `most` examples, drawn by the seed.
+pub fn validation(
+    renderer: &Renderer,
+    dataset: &Dataset,
+    classes: Option<&[String]>,
+    train: &TrainRecipe,
+    seed: u64,
+) -> Result<Vec<Batch>> {
+    let examples = draw(dataset.examples(Split::Validation)?, train.eval_max_examples, seed);
+    if examples.is_empty() {
+        return Ok(Vec::new());
+    }
+    let shard = render(renderer, &examples, classes)?;
+    Ok(ordered_packs(&shard, train.tokens_per_pack)?.map(batch).collect())
+}
+
+/// At most `most` of them, by a hash of seed and ID, in their order.
+pub fn draw(mut examples: Vec<Example>, most: usize, seed: u64) -> Vec<Example> {
+    if examples.len() <= most {
+        return examples;
+    }
+    let key = |e: &Example| Sha256::digest(format!("{seed} {}", e.id)).to_vec();
+    let mut keys: Vec<_> = examples.iter().map(key).collect();
+    keys.sort();
+    let limit = keys.swap_remove(most);
+    examples.retain(|e| key(e) < limit);
+    examples
+}
+
+/// What identifies a dataset: its manifest.
+pub fn dataset_digest(dataset: &Dataset) -> Result<[u8; 32]> {
+    let manifest = serde_json::to_vec(&dataset.manifest)?;
+    Ok(Sha256::digest(manifest).into())
+}
+
+/// What identifies a run: its recipe, its data and the bytes of its base.
+pub fn fingerprint(recipe: &str, dataset: &Dataset, model: &Model) -> Result<String> {
+    let mut hash = Sha256::new();
+    hash.update(recipe);
+    hash.update(dataset_digest(dataset)?);
+    for (_, param) in model.params.iter().filter(|(_, p)| !p.trainable) {
+        param.value.iter().for_each(|x| hash.update(x.to_le_bytes()));
+    }
+    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// A recipe's precision as the model crate names it.
+pub fn precision(recipe: PrecisionRecipe) -> Precision {
+    match recipe {
+        PrecisionRecipe::F32 => Precision::F32,
+        PrecisionRecipe::Bf16 => Precision::Bf16,
+        PrecisionRecipe::F16 => Precision::F16,
+    }
+}
+
+/// A recipe's schedule as the training loop names it.
+pub fn shape(recipe: ScheduleRecipe) -> Shape {
+    match recipe {
+        ScheduleRecipe::Cosine => Shape::Cosine,
+        ScheduleRecipe::Linear => Shape::Linear,
+        ScheduleRecipe::Constant => Shape::Constant,
+    }
+}
