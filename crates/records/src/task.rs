@@ -125,6 +125,9 @@ pub trait Task: Sync {
     /// Where the corpus lacks something that the task cannot do without.
     fn make(&self, corpus: &Corpus<'_>) -> Result<Made>;
 
+    /// What `example` asks about, without the instruction: what classifier heads and classical baselines read.
+    fn input<'a>(&self, example: &'a Example) -> &'a str;
+
     /// What `answer` is worth as an answer to `example`; `None` where the task has nothing to grade (plain texts).
     fn grade(&self, example: &Example, answer: &str, hierarchy: &Hierarchy) -> Option<Grade>;
 }

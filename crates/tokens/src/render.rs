@@ -19,7 +19,7 @@ use crate::truncate::shortened;
 use crate::turns::{Segment, Turns, asked, assistant};
 
 /// To be raised with every change of what is rendered: cached shards of older versions are made again.
-const RENDERING_VERSION: u32 = 1;
+const RENDERING_VERSION: u32 = 2;
 /// A user's text is never cut below this; what is then still too long is an error.
 const MIN_KEPT_CHARS: usize = 48;
 /// No tokenizer has longer tokens in any number.
@@ -130,18 +130,13 @@ impl Renderer {
     /// # Errors
     /// It is a document, the template refuses, or what must stay does not fit the limits.
     pub fn render_prompt(&self, conversation: &Conversation) -> Result<Vec<u32>> {
-        self.render_prompt_reporting(conversation).map(|prompt| prompt.ids)
-    }
-
-    /// [`Self::render_prompt`], with whether the user's text was cut; nothing is supervised.
-    pub(crate) fn render_prompt_reporting(&self, conversation: &Conversation) -> Result<Rendered> {
         if document_text(conversation)?.is_some() {
             return Err(Error::Conversation {
                 reason: "a document asks nothing".to_owned(),
                 hint: "ask with a user's message",
             });
         }
-        self.fitted(asked(&conversation.messages))
+        Ok(self.fitted(asked(&conversation.messages))?.ids)
     }
 
     /// The tokens of each answer as they follow `prompt`, with the end token: prompt tokens + label tokens are the
@@ -190,6 +185,25 @@ impl Renderer {
                 Rendered { ids: window.to_vec(), mask, truncated: false }
             })
             .collect())
+    }
+
+    /// What a classifier reads: the text alone, in the tokens that Transformers' `text-classification` pipeline gives
+    /// it, cut at the end where it is too long. Nothing is supervised.
+    ///
+    /// # Errors
+    /// The tokenizer fails, or there is no token at all.
+    pub fn render_text(&self, text: &str) -> Result<Rendered> {
+        let max_len_tokens = self.limits.max_len_tokens;
+        let limit_chars = max_len_tokens.saturating_mul(MAX_TOKEN_CHARS);
+        let end = text.char_indices().nth(limit_chars).map_or(text.len(), |(at, _)| at);
+        let mut ids: Vec<u32> = self.tokenizer.added_bos().map(|token| token.id).into_iter().collect();
+        ids.extend(self.tokenizer.encode(&text[..end])?);
+        if ids.is_empty() {
+            return Err(Error::Conversation { reason: "the text is empty".to_owned(), hint: "leave empty texts out" });
+        }
+        let truncated = end < text.len() || ids.len() > max_len_tokens;
+        ids.truncate(max_len_tokens);
+        Ok(Rendered { mask: vec![false; ids.len()], ids, truncated })
     }
 
     /// SHA-256 over all that decides how a conversation is rendered.
@@ -513,6 +527,17 @@ mod tests {
             assert!(renderer.render(refused).unwrap_err().to_string().contains("hint:"));
         }
         assert!(renderer.render_prompt(&unanswered).is_ok());
+    }
+
+    #[test]
+    fn a_classifier_reads_the_text_alone_and_its_beginning_where_it_is_long() {
+        let renderer = renderer(12);
+        let short = renderer.render_text("A path </s> <|endoftext|>").unwrap();
+        assert_eq!(whole(&renderer, &short), "A path </s> <|endoftext|>");
+        assert!(!short.ids.contains(&renderer.tokenizer.eos_id().unwrap()) && !short.truncated);
+        let long = renderer.render_text(&"A path with dots. ".repeat(200_000)).unwrap();
+        assert!(long.truncated && long.ids.len() == 12 && long.mask.iter().all(|learned| !learned));
+        assert!(renderer.render_text("").unwrap_err().to_string().contains("hint:"));
     }
 
     #[test]

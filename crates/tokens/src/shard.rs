@@ -72,21 +72,18 @@ impl Shard {
         Ok(shard)
     }
 
-    /// Renders the prompts of conversations for a classifier head, each with its class.
+    /// Renders texts for a classifier head, each with its class.
     ///
     /// # Errors
-    /// A conversation cannot be rendered; the error names its place.
+    /// A text cannot be rendered; the error names its place.
     pub fn render_classes<'a>(
         renderer: &Renderer,
-        conversations: impl IntoIterator<Item = (&'a Conversation, u32)>,
+        texts: impl IntoIterator<Item = (&'a str, u32)>,
         progress: &dyn Fn(usize),
     ) -> Result<Self> {
         let mut shard = Self::empty(Supervision::Classes(Vec::new()));
-        let prompt = |(conversation, class): (&Conversation, u32)| {
-            let prompt = renderer.render_prompt_reporting(conversation)?;
-            Ok((prompt, class))
-        };
-        in_parallel(conversations, progress, prompt, |(prompt, class)| shard.push_class(&prompt, class))?;
+        let render = |(text, class): (&str, u32)| Ok((renderer.render_text(text)?, class));
+        in_parallel(texts, progress, render, |(rendered, class)| shard.push_class(&rendered, class))?;
         Ok(shard)
     }
 
@@ -101,11 +98,11 @@ impl Shard {
         self.push_ids(rendered);
     }
 
-    fn push_class(&mut self, prompt: &Rendered, class: u32) {
+    fn push_class(&mut self, text: &Rendered, class: u32) {
         if let Supervision::Classes(classes) = &mut self.supervision {
             classes.push(class);
         }
-        self.push_ids(prompt);
+        self.push_ids(text);
     }
 
     fn push_ids(&mut self, rendered: &Rendered) {
@@ -235,16 +232,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_class_is_learned_at_the_end_of_its_prompt() {
-        let (renderer, questions) = (
-            renderer(64),
-            [Conversation::question("A", "x"), Conversation::question("A path with dots. ".repeat(40), "y")],
-        );
+    fn a_class_is_learned_at_the_end_of_its_text() {
+        let (renderer, texts) = (renderer(64), ["A path".to_owned(), "A path with dots. ".repeat(40)]);
         let done = Cell::new(0);
-        let shard =
-            Shard::render_classes(&renderer, questions.iter().zip([3, 5]), &|n| done.set(done.get() + n)).unwrap();
+        let pairs = texts.iter().map(String::as_str).zip([3, 5]);
+        let shard = Shard::render_classes(&renderer, pairs, &|n| done.set(done.get() + n)).unwrap();
         assert_eq!(shard.document(1).supervision, Supervised::Class(5));
-        assert_eq!(shard.document(0).ids, renderer.render_prompt(&questions[0]).unwrap());
+        assert_eq!(shard.document(0).ids, renderer.render_text("A path").unwrap().ids);
         assert_eq!((shard.targets(), shard.truncated(), done.get()), (2, 1, 2));
     }
 

@@ -252,8 +252,7 @@ mod tests {
     fn a_shard_comes_back_as_it_was_written() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("folder/shard");
-        let question = Conversation::question("A", "x");
-        let classes = Shard::render_classes(&renderer(64), [(&question, 9)], &|_| ()).unwrap();
+        let classes = Shard::render_classes(&renderer(64), [("A path with dots.", 9)], &|_| ()).unwrap();
         for shard in [small(5), classes] {
             shard.save(&path, key()).unwrap();
             assert_eq!(Shard::open(&path, key()).unwrap(), shard);
@@ -264,7 +263,7 @@ mod tests {
     fn a_shard_is_made_once_and_again_when_its_key_changes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("shard");
-        let open = |key| Shard::open_or_make(&path, key, || Ok(small(3))).unwrap().1;
+        let open = |key| Shard::open_or_make(&path, key, || Ok::<_, Error>(small(3))).unwrap().1;
         assert_eq!(open(key()), Origin::Made);
         assert_eq!(open(key()), Origin::Cached);
         let other = ShardKey::new(&renderer(64), [8; 32], "train");

@@ -187,6 +187,12 @@ impl Tokenizer {
         special.bos.as_ref().filter(|_| self.0.adds_bos || special.bos == special.eos)
     }
 
+    /// The token that the tokenizer itself puts before every text, as `tokenizer(text)` does in Transformers.
+    #[must_use]
+    pub fn added_bos(&self) -> Option<&SpecialToken> {
+        self.0.special.bos.as_ref().filter(|_| self.0.adds_bos)
+    }
+
     /// The highest id plus one: the least number of rows an embedding must have.
     #[must_use]
     pub fn vocab_size(&self) -> usize {

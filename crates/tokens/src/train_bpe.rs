@@ -10,6 +10,7 @@ use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, PreTokenizerWrapper, Tokenizer};
 
 use crate::error::{Error, Result};
@@ -53,7 +54,6 @@ fn train(texts: impl Iterator<Item = String> + Send, vocab_size: usize) -> Resul
     let steps = vec![PreTokenizerWrapper::Digits(Digits::new(true)), PreTokenizerWrapper::ByteLevel(byte_level)];
     tokenizer.with_pre_tokenizer(Some(Sequence::new(steps)));
     tokenizer.with_decoder(Some(byte_level));
-    tokenizer.with_post_processor(Some(byte_level.trim_offsets(false)));
     let special = AddedToken::from(END_OF_TEXT, true).normalized(false);
     let trainer = BpeTrainerBuilder::new()
         .show_progress(false)
@@ -65,7 +65,23 @@ fn train(texts: impl Iterator<Item = String> + Send, vocab_size: usize) -> Resul
         .build();
     let mut trainer = tokenizers::models::TrainerWrapper::BpeTrainer(trainer);
     tokenizer.train(&mut trainer, texts).map_err(Error::tokenizer("be trained"))?;
+    let begin_texts = begin_texts(&tokenizer)?;
+    tokenizer.with_post_processor(Some(begin_texts));
     Ok(tokenizer)
+}
+
+/// Puts the end-of-text token before every text, so that `tokenizer(text)` in Transformers gives the tokens that a base
+/// was trained with here.
+fn begin_texts(tokenizer: &Tokenizer) -> Result<TemplateProcessing> {
+    let refuse = |reason: String| Error::Tokenizer { action: "be trained", reason };
+    let id = tokenizer.token_to_id(END_OF_TEXT).ok_or_else(|| refuse("its end token is missing".to_owned()))?;
+    TemplateProcessing::builder()
+        .try_single(format!("{END_OF_TEXT} $A"))
+        .and_then(|builder| builder.try_pair(format!("{END_OF_TEXT} $A {END_OF_TEXT} $B:1")))
+        .map_err(refuse)?
+        .special_tokens(vec![(END_OF_TEXT, id)])
+        .build()
+        .map_err(|error| refuse(error.to_string()))
 }
 
 fn write_folder(dir: &Path, tokenizer_json: &str) -> Result<()> {

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 /// Fine-tune, evaluate and run a vulnerability language model on your own machine.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, after_help = "Start with: wardsmith demo")]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Threads to use; all processors by default.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -18,7 +18,7 @@ pub struct Cli {
 
 /// What Wardsmith can do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Show the whole way, offline, on what is built in: prepare, tune, evaluate, classify.
     #[command(after_help = "Example:\n  wardsmith demo --out my-demo")]
     Demo(Demo),
@@ -49,7 +49,7 @@ pub enum Command {
 
 /// `wardsmith demo`.
 #[derive(Debug, Args)]
-pub struct Demo {
+pub(crate) struct Demo {
     /// Where to write dataset, run, report and model.
     #[arg(long, default_value = "wardsmith-demo", value_name = "DIR")]
     pub out: PathBuf,
@@ -57,7 +57,7 @@ pub struct Demo {
 
 /// `wardsmith prepare`.
 #[derive(Debug, Args)]
-pub struct Prepare {
+pub(crate) struct Prepare {
     /// The recipe; its [prepare] table is used.
     #[arg(required_unless_present = "source")]
     pub recipe: Option<PathBuf>,
@@ -80,7 +80,7 @@ pub struct Prepare {
 
 /// `wardsmith tokenizer`.
 #[derive(Debug, Args)]
-pub struct Tokenizer {
+pub(crate) struct Tokenizer {
     /// A prepared dataset; its training split is read.
     #[arg(long, value_name = "DATASET")]
     pub data: PathBuf,
@@ -94,7 +94,7 @@ pub struct Tokenizer {
 
 /// `wardsmith tune`.
 #[derive(Debug, Args)]
-pub struct Tune {
+pub(crate) struct Tune {
     /// The recipe; its [model], [lora] and [train] tables are used.
     #[arg(required_unless_present = "resume")]
     pub recipe: Option<PathBuf>,
@@ -114,7 +114,7 @@ pub struct Tune {
 
 /// How a language model answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Method {
+pub(crate) enum Method {
     /// The classifier head if the model has one, else label scores.
     Auto,
     /// Exact probability of every label.
@@ -125,7 +125,7 @@ pub enum Method {
 
 /// `wardsmith eval`.
 #[derive(Debug, Args)]
-pub struct Eval {
+pub(crate) struct Eval {
     /// The model folder.
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
@@ -158,9 +158,18 @@ pub struct Eval {
     pub seed: u64,
 }
 
+impl Eval {
+    /// `model` beside `base` on the test split of `data`, everything else as by default.
+    pub(crate) fn new(model: PathBuf, base: Option<PathBuf>, data: PathBuf, out: PathBuf) -> Self {
+        let split = "test".to_owned();
+        let (max_examples, method, no_baselines) = (None, Method::Auto, false);
+        Self { model, base, data, out, split, max_examples, method, no_baselines, run: None, seed: 0 }
+    }
+}
+
 /// `wardsmith classify`.
 #[derive(Debug, Args)]
-pub struct Classify {
+pub(crate) struct Classify {
     /// The model folder.
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
@@ -175,4 +184,11 @@ pub struct Classify {
     /// One JSON object a line.
     #[arg(long)]
     pub json: bool,
+}
+
+impl Classify {
+    /// `texts` by `model`, everything else as by default.
+    pub(crate) fn new(model: PathBuf, text: Vec<String>) -> Self {
+        Self { model, text, data: None, top: 3, json: false }
+    }
 }

@@ -1,18 +1,18 @@
 //! The commands: each composes what the other crates offer.
 
-pub mod classify;
-pub mod demo;
-pub mod eval;
-pub mod prepare;
-pub mod tokenizer;
-pub mod tune;
+pub(crate) mod classify;
+pub(crate) mod demo;
+pub(crate) mod eval;
+pub(crate) mod prepare;
+pub(crate) mod tokenizer;
+pub(crate) mod tune;
 
 use anyhow::{Context, Result};
 
 use crate::cli::{Cli, Command};
 
 /// Runs what the command line asks for.
-pub fn run(cli: Cli) -> Result<()> {
+pub(crate) fn run(cli: Cli) -> Result<()> {
     if let Some(threads) = cli.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
         pool.build_global().context("cannot start that many threads")?;

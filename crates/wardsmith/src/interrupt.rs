@@ -9,7 +9,7 @@ static STOP: AtomicBool = AtomicBool::new(false);
 static INSTALLED: OnceLock<()> = OnceLock::new();
 
 /// The flag that Ctrl-C raises; installs the handler at the first call.
-pub fn flag() -> &'static AtomicBool {
+pub(crate) fn flag() -> &'static AtomicBool {
     INSTALLED.get_or_init(|| {
         let handler = || {
             if STOP.swap(true, Ordering::Relaxed) {

@@ -2,9 +2,13 @@
 
 mod cli;
 mod commands;
+mod demo;
 mod interrupt;
+mod model_manifest;
 mod recipe;
+mod report;
 mod resolved;
+mod respond;
 mod say;
 
 use std::process::ExitCode;

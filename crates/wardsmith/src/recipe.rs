@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use wardsmith_records::record::Published;
 
-pub use mistake::{Mistake, Place, RecipeErrors};
+pub(crate) use mistake::RecipeErrors;
 
 use mistake::Wrong;
 use reader::Reader;
@@ -28,7 +28,7 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// One run. Serialised as TOML it is a recipe again, with every default written out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Recipe {
+pub(crate) struct Recipe {
     /// The run's name: a-z, 0-9 and `-`.
     pub name: String,
     /// Fixes every draw of the run; at most 2⁶³ − 1.
@@ -49,7 +49,7 @@ pub struct Recipe {
 
 /// `[prepare]`: from feeds to a dataset.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct PrepareRecipe {
+pub(crate) struct PrepareRecipe {
     /// Files or folders by the name of the source that reads them.
     pub sources: BTreeMap<String, PathBuf>,
     /// The name of a task of [`wardsmith_records::task::ALL`].
@@ -70,7 +70,7 @@ pub struct PrepareRecipe {
 
 /// At most so many examples of each split; no limit where it is silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct MaxExamples {
+pub(crate) struct MaxExamples {
     /// Of the training split.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train: Option<usize>,
@@ -84,7 +84,7 @@ pub struct MaxExamples {
 
 /// `[model]`: where training starts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ModelRecipe {
+pub(crate) struct ModelRecipe {
     /// The weights: those of a folder, or random ones.
     #[serde(flatten)]
     pub start: Start,
@@ -98,7 +98,7 @@ pub struct ModelRecipe {
 /// The weights that training starts from.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Start {
+pub(crate) enum Start {
     /// A model folder in Hugging Face layout.
     Base(PathBuf),
     /// Random weights for this `config.json`; `model_type` is always there.
@@ -108,7 +108,7 @@ pub enum Start {
 /// The head on top of the decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum HeadRecipe {
+pub(crate) enum HeadRecipe {
     /// Predicts the next token.
     LanguageModel,
     /// Predicts a label of the dataset.
@@ -117,7 +117,7 @@ pub enum HeadRecipe {
 
 /// `[lora]`: a low-rank adapter (Hu et al. 2021).
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LoraRecipe {
+pub(crate) struct LoraRecipe {
     /// Rank of the update.
     pub rank: usize,
     /// The update is scaled by alpha / rank.
@@ -128,7 +128,7 @@ pub struct LoraRecipe {
 
 /// `[train]`: the loop and its optimiser.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TrainRecipe {
+pub(crate) struct TrainRecipe {
     /// A prepared folder; the command line may give it instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dataset: Option<PathBuf>,
@@ -175,7 +175,7 @@ pub struct TrainRecipe {
 /// When training ends.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum TrainLength {
+pub(crate) enum TrainLength {
     /// After so many steps of the optimiser.
     MaxSteps(usize),
     /// After the training split was seen so often; need not be whole.
@@ -184,7 +184,7 @@ pub enum TrainLength {
 
 /// How long the learning rate rises.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub enum Warmup {
+pub(crate) enum Warmup {
     /// So many steps.
     #[serde(rename = "warmup_steps")]
     Steps(usize),
@@ -196,7 +196,7 @@ pub enum Warmup {
 /// How the learning rate falls after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ScheduleRecipe {
+pub(crate) enum ScheduleRecipe {
     /// Along half a cosine (Loshchilov and Hutter 2017).
     Cosine,
     /// Along a line.
@@ -208,7 +208,7 @@ pub enum ScheduleRecipe {
 /// The type of saved weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PrecisionRecipe {
+pub(crate) enum PrecisionRecipe {
     /// 32 bits.
     F32,
     /// The upper 16 of 32 bits.
@@ -222,7 +222,7 @@ impl Recipe {
     ///
     /// # Errors
     /// Every mistake of the file and of the overrides, at once.
-    pub fn load(path: &Path, sets: &[String]) -> Result<Self, RecipeErrors> {
+    pub(crate) fn load(path: &Path, sets: &[String]) -> Result<Self, RecipeErrors> {
         let file = path.display().to_string();
         let whole = |what: String, hint: &str| RecipeErrors::whole(&file, Wrong::new(what, hint));
         let unreadable = |error: std::io::Error| {
@@ -240,7 +240,7 @@ impl Recipe {
     ///
     /// # Errors
     /// Every mistake of the text and of the overrides, at once.
-    pub fn parse(text: &str, file: &str, sets: &[String]) -> Result<Self, RecipeErrors> {
+    pub(crate) fn parse(text: &str, file: &str, sets: &[String]) -> Result<Self, RecipeErrors> {
         let mut tree = tree::parse(text).map_err(|errors| RecipeErrors::new(file, errors))?;
         let mistakes = RefCell::new(overrides::apply(&mut tree, sets));
         let recipe = sections::recipe(Reader::new(tree, &mistakes));
@@ -252,7 +252,7 @@ impl Recipe {
 
     /// The resolved recipe as TOML, every default written out; reads back as the same recipe.
     #[must_use]
-    pub fn to_toml(&self) -> String {
+    pub(crate) fn to_toml(&self) -> String {
         toml::to_string(self).expect("a recipe holds nothing that TOML cannot: its integers are below 2⁶³")
     }
 }

@@ -18,21 +18,21 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use wardsmith_records::evaluate::{Comparison, SystemResult};
 use wardsmith_records::manifest::Manifest;
 
-pub use wrong::draw_wrong;
+pub(crate) use wrong::draw_wrong;
 
 /// The `format` of every report.
-pub const FORMAT: &str = "wardsmith-report";
+pub(crate) const FORMAT: &str = "wardsmith-report";
 /// The version of `report.json` that this code reads and writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 1;
 
 /// `report.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// [`FORMAT`].
     pub format: String,
     /// [`FORMAT_VERSION`].
@@ -65,7 +65,7 @@ pub struct Report {
 
 /// The losses at one step, in nats per supervised token.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct CurvePoint {
+pub(crate) struct CurvePoint {
     /// Steps of the optimiser so far.
     pub step: u64,
     /// Of the step's own examples.
@@ -76,7 +76,7 @@ pub struct CurvePoint {
 
 /// A wrong answer to read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WrongAnswer {
+pub(crate) struct WrongAnswer {
     /// The example.
     pub id: String,
     /// What was to be classified.
@@ -93,7 +93,7 @@ pub struct WrongAnswer {
 
 /// A label with its probability among all labels that were scored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Scored {
+pub(crate) struct Scored {
     /// The label.
     pub label: String,
     /// 0..=1.
@@ -103,7 +103,7 @@ pub struct Scored {
 impl Report {
     /// A report of `systems` on `task`, with everything else empty. The first system is the main one.
     #[must_use]
-    pub fn new(title: &str, task: &str, split: &str, systems: Vec<SystemResult>) -> Self {
+    pub(crate) fn new(title: &str, task: &str, split: &str, systems: Vec<SystemResult>) -> Self {
         Self {
             format: FORMAT.into(),
             format_version: FORMAT_VERSION,
@@ -123,7 +123,7 @@ impl Report {
     }
 
     /// Adds the dataset's facts.
-    pub fn set_dataset(&mut self, manifest: &Manifest) {
+    pub(crate) fn set_dataset(&mut self, manifest: &Manifest) {
         let mut manifest = manifest.clone();
         for input in &mut manifest.report.inputs {
             input.members.clear();
@@ -137,7 +137,7 @@ impl Report {
     ///
     /// # Errors
     /// Where they cannot be written.
-    pub fn write_to(&self, folder: &Path) -> Result<()> {
+    pub(crate) fn write_to(&self, folder: &Path) -> Result<()> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
         let mut json = serde_json::to_vec_pretty(self).context("the report cannot be written as JSON")?;
         json.push(b'\n');
@@ -145,11 +145,12 @@ impl Report {
         write_whole(folder, "report.html", self.to_html().as_bytes())
     }
 
-    /// Reads the `report.json` of `folder`.
+    /// Reads the `report.json` of `folder`. Nothing but tests does so yet.
     ///
     /// # Errors
     /// Where it is missing, is no report, or comes from a version that this one does not know.
-    pub fn open(folder: &Path) -> Result<Self> {
+    #[cfg(test)]
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
         #[derive(Deserialize)]
         struct Format {
             format: String,
@@ -162,7 +163,7 @@ impl Report {
         let format: Format = serde_json::from_str(&text)
             .with_context(|| format!("`{shown}` is not a report\nhint: name a folder that `wardsmith eval` wrote"))?;
         if format.format != FORMAT || format.format_version != FORMAT_VERSION {
-            bail!(
+            anyhow::bail!(
                 "`{shown}` has format `{}` version `{}`\nhint: this version reads `{FORMAT}` version `{FORMAT_VERSION}`",
                 format.format,
                 format.format_version
@@ -173,7 +174,7 @@ impl Report {
 
     /// The page.
     #[must_use]
-    pub fn to_html(&self) -> String {
+    pub(crate) fn to_html(&self) -> String {
         page::html(self)
     }
 

@@ -11,6 +11,7 @@ use wardsmith_model::checkpoint::{self, Wanted};
 use wardsmith_model::weights::Precision;
 use wardsmith_model::{Batch, Model, Purpose};
 use wardsmith_records::dataset::{Dataset, Example, Split};
+use wardsmith_records::task::{self, Task};
 use wardsmith_tokens::{Limits, Renderer, Shard, ShardKey, Tokenizer, ordered_packs};
 use wardsmith_train::feed::batch;
 use wardsmith_train::schedule::Shape;
@@ -18,16 +19,18 @@ use wardsmith_train::schedule::Shape;
 use crate::recipe::{HeadRecipe, LoraRecipe, ModelRecipe, PrecisionRecipe, ScheduleRecipe, Start, TrainRecipe};
 use crate::say;
 
+/// Of models that do not say how long their questions were.
+pub(crate) const DEFAULT_MAX_LEN_TOKENS: usize = 1024;
 /// Tokens kept free for an answer such as `CWE-1234`.
 const ANSWER_TOKENS: usize = 16;
 
 /// The label names of a dataset, by class.
-pub fn label_names(dataset: &Dataset) -> Vec<String> {
+pub(crate) fn label_names(dataset: &Dataset) -> Vec<String> {
     dataset.labels().iter().map(|l| l.name.clone()).collect()
 }
 
 /// The tokenizer and template for a model, limited to what the model's positions allow.
-pub fn renderer(folder: &Path, max_len_tokens: usize, positions: Option<usize>) -> Result<Renderer> {
+pub(crate) fn renderer(folder: &Path, max_len_tokens: usize, positions: Option<usize>) -> Result<Renderer> {
     let tokenizer = Tokenizer::load(folder)?;
     let max_len_tokens = positions.map_or(max_len_tokens, |p| p.min(max_len_tokens));
     let answer_tokens = ANSWER_TOKENS.min(max_len_tokens / 2);
@@ -35,7 +38,7 @@ pub fn renderer(folder: &Path, max_len_tokens: usize, positions: Option<usize>) 
 }
 
 /// Where the tokenizer of a recipe's model lies.
-pub fn tokenizer_folder(recipe: &ModelRecipe) -> &Path {
+pub(crate) fn tokenizer_folder(recipe: &ModelRecipe) -> &Path {
     match (&recipe.tokenizer, &recipe.start) {
         (Some(folder), _) => folder,
         (None, Start::Base(base)) => base,
@@ -44,7 +47,7 @@ pub fn tokenizer_folder(recipe: &ModelRecipe) -> &Path {
 }
 
 /// The model a recipe starts from, ready to train.
-pub fn model(
+pub(crate) fn model(
     recipe: &ModelRecipe,
     lora: Option<&LoraRecipe>,
     labels: Vec<String>,
@@ -67,12 +70,7 @@ pub fn model(
             checkpoint::initialise(Value::Object(config), labels, seed, Purpose::Training)?
         }
     };
-    if model.spec.vocab < vocab {
-        bail!(
-            "the tokenizer has {vocab} tokens but the model only {}\nhint: use the tokenizer that belongs to the model",
-            model.spec.vocab
-        );
-    }
+    check_vocabulary(&model, vocab)?;
     match lora {
         Some(lora) => adapter::attach(&mut model, &lora_config(lora), seed)?,
         None => model.train_all(),
@@ -80,13 +78,24 @@ pub fn model(
     Ok(model)
 }
 
+/// Refuses a tokenizer that names tokens which the model does not have.
+pub(crate) fn check_vocabulary(model: &Model, vocab: usize) -> Result<()> {
+    if model.spec.vocab < vocab {
+        let has = model.spec.vocab;
+        bail!(
+            "the tokenizer has {vocab} tokens but the model only {has}\nhint: use the tokenizer that belongs to the model"
+        );
+    }
+    Ok(())
+}
+
 /// A recipe's adapter as PEFT describes it.
-pub fn lora_config(lora: &LoraRecipe) -> LoraConfig {
+pub(crate) fn lora_config(lora: &LoraRecipe) -> LoraConfig {
     LoraConfig { r: lora.rank, lora_alpha: lora.alpha as f32, target_modules: lora.target_modules.clone() }
 }
 
 /// A model folder, or a PEFT adapter folder whose base lies where its configuration says.
-pub fn trained(folder: &Path) -> Result<Model> {
+pub(crate) fn trained(folder: &Path) -> Result<Model> {
     if !folder.join("adapter_config.json").exists() {
         return Ok(checkpoint::load(folder, &Wanted::AsStored, Purpose::Inference)?);
     }
@@ -105,8 +114,20 @@ pub fn trained(folder: &Path) -> Result<Model> {
     Ok(model)
 }
 
+/// The task whose examples a dataset holds.
+pub(crate) fn task_of(dataset: &Dataset) -> Result<&'static dyn Task> {
+    let [name] = dataset.manifest.tasks.as_slice() else {
+        bail!(
+            "the dataset `{}` holds {} tasks\nhint: prepare one dataset for each task",
+            dataset.path.display(),
+            dataset.manifest.tasks.len()
+        );
+    };
+    Ok(task::by_name(name)?)
+}
+
 /// Tokenises one split for training a model's head; cached in `cache`.
-pub fn shard(
+pub(crate) fn shard(
     renderer: &Renderer,
     dataset: &Dataset,
     split: Split,
@@ -116,22 +137,21 @@ pub fn shard(
     let part = format!("{}{}", split.name(), if classes.is_some() { "-classes" } else { "" });
     let key = ShardKey::new(renderer, dataset_digest(dataset)?, &part);
     let path = cache.join(format!("{part}.shard"));
-    let make = || -> Result<Shard> { Ok(render(renderer, &dataset.examples(split)?, classes)?) };
+    let task = task_of(dataset)?;
+    let make = || -> Result<Shard> { Ok(render(renderer, task, &dataset.examples(split)?, classes)?) };
     let (shard, _) = Shard::open_or_make(&path, key, make)?;
     if shard.truncated() > 0 {
         let (cut, all) = (say::count(shard.truncated()), say::count(shard.len() as u64));
-        say::note(format_args!(
-            "{cut} of {all} {} texts were cut to {} tokens",
-            split.name(),
-            renderer.limits().max_len_tokens
-        ));
+        let limit = renderer.limits().max_len_tokens;
+        say::note(format_args!("{cut} of {all} {} texts were cut to {limit} tokens", split.name()));
     }
     Ok(Arc::new(shard))
 }
 
 /// Tokenises examples for a language model, or for a classifier over `classes`.
-pub fn render(
+fn render(
     renderer: &Renderer,
+    task: &dyn Task,
     examples: &[Example],
     classes: Option<&[String]>,
 ) -> wardsmith_tokens::Result<Shard> {
@@ -141,7 +161,7 @@ pub fn render(
         None => Shard::render(renderer, examples.iter().map(|e| &e.conversation), &progress),
         Some(classes) => {
             let class = |e: &Example| classes.iter().position(|c| Some(c) == e.gold.as_ref()).map(|i| i as u32);
-            let pairs = examples.iter().filter_map(|e| Some((&e.conversation, class(e)?)));
+            let pairs = examples.iter().filter_map(|e| Some((task.input(e), class(e)?)));
             Shard::render_classes(renderer, pairs, &progress)
         }
     };
@@ -150,7 +170,7 @@ pub fn render(
 }
 
 /// The validation packs: at most `most` examples, drawn by the seed.
-pub fn validation(
+pub(crate) fn validation(
     renderer: &Renderer,
     dataset: &Dataset,
     classes: Option<&[String]>,
@@ -161,12 +181,24 @@ pub fn validation(
     if examples.is_empty() {
         return Ok(Vec::new());
     }
-    let shard = render(renderer, &examples, classes)?;
+    let shard = render(renderer, task_of(dataset)?, &examples, classes)?;
     Ok(ordered_packs(&shard, train.tokens_per_pack)?.map(batch).collect())
 }
 
+/// Tells Transformers which tokens begin, end and pad a text: its classifiers find the last token by the padding.
+pub(crate) fn set_special_tokens(config: &mut Value, tokenizer: &Tokenizer) {
+    let Some(config) = config.as_object_mut() else { return };
+    let pad = tokenizer.pad_id().or(tokenizer.eos_id());
+    for (key, id) in [("bos_token_id", tokenizer.bos_id()), ("eos_token_id", tokenizer.eos_id()), ("pad_token_id", pad)]
+    {
+        if let Some(id) = id {
+            config.entry(key).or_insert(id.into());
+        }
+    }
+}
+
 /// At most `most` of them, by a hash of seed and ID, in their order.
-pub fn draw(mut examples: Vec<Example>, most: usize, seed: u64) -> Vec<Example> {
+pub(crate) fn draw(mut examples: Vec<Example>, most: usize, seed: u64) -> Vec<Example> {
     if examples.len() <= most {
         return examples;
     }
@@ -179,24 +211,29 @@ pub fn draw(mut examples: Vec<Example>, most: usize, seed: u64) -> Vec<Example> 
 }
 
 /// What identifies a dataset: its manifest.
-pub fn dataset_digest(dataset: &Dataset) -> Result<[u8; 32]> {
+pub(crate) fn dataset_digest(dataset: &Dataset) -> Result<[u8; 32]> {
     let manifest = serde_json::to_vec(&dataset.manifest)?;
     Ok(Sha256::digest(manifest).into())
 }
 
-/// What identifies a run: its recipe, its data and the bytes of its base.
-pub fn fingerprint(recipe: &str, dataset: &Dataset, model: &Model) -> Result<String> {
+/// What identifies a run: its recipe, its data and the weights it starts from.
+pub(crate) fn fingerprint(recipe: &str, dataset: &Dataset, model: &Model) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(recipe);
     hash.update(dataset_digest(dataset)?);
-    for (_, param) in model.params.iter().filter(|(_, p)| !p.trainable) {
+    for (_, param) in model.params.iter() {
         param.value.iter().for_each(|x| hash.update(x.to_le_bytes()));
     }
-    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    Ok(hex(&hash.finalize()))
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// A recipe's precision as the model crate names it.
-pub fn precision(recipe: PrecisionRecipe) -> Precision {
+pub(crate) fn precision(recipe: PrecisionRecipe) -> Precision {
     match recipe {
         PrecisionRecipe::F32 => Precision::F32,
         PrecisionRecipe::Bf16 => Precision::Bf16,
@@ -205,7 +242,7 @@ pub fn precision(recipe: PrecisionRecipe) -> Precision {
 }
 
 /// A recipe's schedule as the training loop names it.
-pub fn shape(recipe: ScheduleRecipe) -> Shape {
+pub(crate) fn shape(recipe: ScheduleRecipe) -> Shape {
     match recipe {
         ScheduleRecipe::Cosine => Shape::Cosine,
         ScheduleRecipe::Linear => Shape::Linear,

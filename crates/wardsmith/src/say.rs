@@ -12,7 +12,7 @@ const INTERRUPTED: u8 = 130;
 
 /// The run was stopped on request; not a failure of anything.
 #[derive(Debug)]
-pub struct Interrupted(pub String);
+pub(crate) struct Interrupted(pub String);
 
 impl Display for Interrupted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -23,19 +23,19 @@ impl Display for Interrupted {
 impl std::error::Error for Interrupted {}
 
 /// One line of progress or explanation.
-pub fn note(text: impl Display) {
+pub(crate) fn note(text: impl Display) {
     // Nobody reads a closed standard error; that is no reason to stop.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// One line of result.
-pub fn result(text: impl Display) {
+pub(crate) fn result(text: impl Display) {
     // As above: `wardsmith … | head` must not fail.
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Shows why the program ends.
-pub fn error(error: &anyhow::Error) -> ExitCode {
+pub(crate) fn error(error: &anyhow::Error) -> ExitCode {
     if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
         note(interrupted);
         return ExitCode::from(INTERRUPTED);
@@ -61,7 +61,7 @@ fn chain(error: &anyhow::Error) -> String {
 }
 
 /// A bar that hides itself where there is no terminal.
-pub fn bar(total: u64, what: &str) -> ProgressBar {
+pub(crate) fn bar(total: u64, what: &str) -> ProgressBar {
     let bar = ProgressBar::new(total);
     let style = ProgressStyle::with_template("{msg:20} {bar:24} {percent:>3}%  {eta} left");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -71,7 +71,7 @@ pub fn bar(total: u64, what: &str) -> ProgressBar {
 }
 
 /// 242314 as `242,314`.
-pub fn count(n: u64) -> String {
+pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::catalogue::Catalogue;
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, Role};
 use crate::dataset::{Example, LabelInfo, Split};
 use crate::error::{Error, Result};
 use crate::hierarchy::Hierarchy;
@@ -66,6 +66,11 @@ impl Task for CweClassify {
         made.labels = describe(&train_counts, catalogue);
         made.counts.labels = made.labels.len() as u64;
         Ok(made)
+    }
+
+    fn input<'a>(&self, example: &'a Example) -> &'a str {
+        let question = example.conversation.text_of(Role::User).unwrap_or_default();
+        question.strip_prefix(INSTRUCTION).map_or(question, str::trim_start)
     }
 
     fn grade(&self, example: &Example, answer: &str, hierarchy: &Hierarchy) -> Option<Grade> {
@@ -322,6 +327,7 @@ mod tests {
         let made = make(&[with_labels("CVE-2020-0001", &[label("nvd", true, "CWE-79")])], &[Split::Train], 1);
         let messages = &made.examples[0].1.conversation.messages;
         assert_eq!(messages[0].content, format!("{INSTRUCTION}\n\nA hole."));
+        assert_eq!(CweClassify.input(&made.examples[0].1), "A hole.");
         assert_eq!(messages[1].content, "CWE-79");
     }
 }

@@ -6,7 +6,7 @@
 //! reserved: the text may be years younger. Catalogue entries are always for training; the CVEs that they cite as
 //! observed examples are left out of their text.
 
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, Role};
 use crate::dataset::{Example, Split};
 use crate::error::Result;
 use crate::hierarchy::Hierarchy;
@@ -49,6 +49,10 @@ impl Task for Document {
             *made.counts.examples.entry(*split).or_default() += 1;
         }
         Ok(made)
+    }
+
+    fn input<'a>(&self, example: &'a Example) -> &'a str {
+        example.conversation.text_of(Role::Document).unwrap_or_default()
     }
 
     fn grade(&self, _: &Example, _: &str, _: &Hierarchy) -> Option<Grade> {
@@ -133,7 +137,6 @@ fn mitigation(one: &Mitigation) -> String {
 mod tests {
     use super::*;
     use crate::catalogue::tests::{small, weakness};
-    use crate::conversation::Role;
     use crate::merge::tests::vulnerability;
     use crate::task::Caps;
 

@@ -1,6 +1,319 @@
-//! placeholder while it is written
-use anyhow::Result;
+//! `wardsmith eval`: a model on a dataset, beside its base and classical baselines → answers, report.json, report.html.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use wardsmith_records::baselines::majority::Majority;
+use wardsmith_records::baselines::tfidf::{TfidfLinear, TfidfOptions};
+use wardsmith_records::dataset::{Dataset, Example, Split};
+use wardsmith_records::evaluate::{Bootstrap, compare, evaluate};
+use wardsmith_records::metric::Answer;
+use wardsmith_records::task::Task;
+use wardsmith_train::progress::read_lines;
+
+use crate::cli::{self, Method};
+use crate::model_manifest::ModelManifest;
+use crate::report::{CurvePoint, Report, draw_wrong};
+use crate::respond::{self, Prompt, Respond, Scores};
+use crate::say::{self, count};
+use crate::{interrupt, resolved};
+
+/// Labels of the confusion picture.
+const CONFUSION_LABELS: usize = 15;
+/// Wrong answers that the report shows.
+const WRONG_ANSWERS: usize = 10;
+/// Ranked labels that an answers file keeps.
+const RANKED_LABELS: usize = 10;
+/// Enough for `CWE-1234` in any tokenizer, with a word or two around it.
+const MAX_NEW_TOKENS: usize = 24;
+
 /// Runs the command.
-pub fn run(_args: &crate::cli::Eval) -> Result<()> {
-    anyhow::bail!("not yet")
+pub(crate) fn run(args: &cli::Eval) -> Result<()> {
+    let report = evaluated(args)?;
+    report.write_to(&args.out)?;
+    for line in table(&report) {
+        say::result(line);
+    }
+    say::note(format_args!("wrote {}", args.out.join("report.html").display()));
+    Ok(())
+}
+
+/// What all systems are asked, and how answers are graded.
+struct Examination {
+    dataset: Dataset,
+    task: &'static dyn Task,
+    examples: Vec<Example>,
+    labels: Vec<String>,
+    bootstrap: Bootstrap,
+}
+
+/// A system with its answers to all examples.
+struct System {
+    name: &'static str,
+    answers: Vec<Answer>,
+    facts: Vec<(String, String)>,
+}
+
+/// Asks every system and measures the answers.
+pub(crate) fn evaluated(args: &cli::Eval) -> Result<Report> {
+    let examination = Examination::open(args)?;
+    let shown = count(examination.examples.len() as u64);
+    say::note(format_args!("asking {shown} questions of the {} split", args.split));
+    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make `{}`", args.out.display()))?;
+    let (model, manifest) = respond::open(&args.model)?;
+    let name = if args.base.is_some() { "tuned" } else { "model" };
+    let mut systems = vec![examination.ask(name, &*model, args.method)?];
+    drop(model);
+    if let Some(base) = &args.base {
+        let (base, _) = respond::open(base)?;
+        systems.push(examination.ask("base", &*base, args.method)?);
+    }
+    if !args.no_baselines {
+        systems.extend(examination.baselines()?);
+    }
+    for system in &systems {
+        write_answers(&args.out, system)?;
+    }
+    examination.report(args, &systems, manifest)
+}
+
+impl Examination {
+    fn open(args: &cli::Eval) -> Result<Self> {
+        let dataset = Dataset::open(&args.data)?;
+        let task = resolved::task_of(&dataset)?;
+        let labels = resolved::label_names(&dataset);
+        if labels.is_empty() {
+            bail!("the task `{}` has no labels to grade\nhint: evaluate on a `cwe_classify` dataset", task.name());
+        }
+        let split = split_named(&args.split);
+        let examples = dataset.examples(split)?;
+        let most = args.max_examples.map_or(examples.len(), |n| n as usize);
+        let examples = resolved::draw(examples, most, args.seed);
+        if examples.is_empty() {
+            bail!("the {split} split of `{}` is empty\nhint: prepare with other dates", args.data.display());
+        }
+        let bootstrap = Bootstrap { seed: args.seed, ..Bootstrap::default() };
+        Ok(Self { dataset, task, examples, labels, bootstrap })
+    }
+
+    /// The answers of one model.
+    fn ask(&self, name: &'static str, model: &dyn Respond, method: Method) -> Result<System> {
+        let begun = Instant::now();
+        let prompt = |example| Prompt::of(example, self.task);
+        let prompts: Vec<Prompt<'_>> = self.examples.iter().map(prompt).collect();
+        let bar = say::bar(prompts.len() as u64, &format!("asking {name}"));
+        let progress = |n: usize| bar.inc(n as u64);
+        let answers = match method {
+            Method::Auto | Method::Score => {
+                let scores = model.score(&prompts, &self.labels, &progress);
+                scores.map(|scores| self.examples.iter().zip(scores).map(|(e, s)| self.scored(e, &s)).collect())
+            }
+            Method::Generate => {
+                let texts = model.generate(&prompts, MAX_NEW_TOKENS, &progress);
+                texts.map(|texts| self.examples.iter().zip(texts).map(|(e, text)| self.graded(e, &text)).collect())
+            }
+        };
+        bar.finish_and_clear();
+        let how = if method == Method::Generate { "writes its answer freely" } else { "chooses the likeliest label" };
+        let facts = vec![
+            (format!("{name}: model"), model.about()),
+            (format!("{name}: answers"), how.to_owned()),
+            (format!("{name}: speed"), speed(prompts.len(), begun)),
+        ];
+        Ok(System { name, answers: answers?, facts })
+    }
+
+    /// The answer of a model that scored every label.
+    fn scored(&self, example: &Example, scores: &Scores) -> Answer {
+        let mut ranked: Vec<(usize, f64)> = scores.nats.iter().copied().enumerate().collect();
+        ranked.sort_by(|left, right| right.1.total_cmp(&left.1));
+        let best = ranked.first().filter(|(_, nats)| nats.is_finite()).map(|&(label, _)| self.labels[label].clone());
+        let gold = example.gold.clone().unwrap_or_default();
+        let place = self.labels.iter().position(|label| *label == gold);
+        // Without tokens (a classifier) there is no text whose likelihood could be told.
+        let tokens = place.and_then(|place| scores.tokens.get(place)).copied().unwrap_or(0);
+        let ranked = ranked.into_iter().map(|(label, nats)| (self.labels[label].clone(), nats)).collect();
+        let answer = self.graded(example, best.as_deref().unwrap_or_default());
+        Answer { ranked, nats: place.filter(|_| tokens > 0).map(|place| scores.nats[place]), tokens, ..answer }
+    }
+
+    /// The answer of a model that wrote `text`.
+    fn graded(&self, example: &Example, text: &str) -> Answer {
+        let grade = self.task.grade(example, text, &self.dataset.hierarchy).unwrap_or_default();
+        let gold = example.gold.clone().unwrap_or_default();
+        let bytes = gold.len();
+        Answer {
+            id: example.id.clone(),
+            gold,
+            parsed: grade.parsed,
+            hierarchical: grade.hierarchical,
+            bytes,
+            ..Answer::default()
+        }
+    }
+
+    /// The majority class and the linear classifier, learned from the training split.
+    fn baselines(&self) -> Result<[System; 2]> {
+        let train = self.dataset.examples(Split::Train)?;
+        let texts: Vec<&str> = train.iter().map(|e| self.task.input(e)).collect();
+        let gold: Vec<&str> = train.iter().map(|e| e.gold.as_deref().unwrap_or_default()).collect();
+        let begun = Instant::now();
+        let bar = say::bar(1, "learning tfidf");
+        let tfidf = TfidfLinear::fit(&texts, &gold, &TfidfOptions::default(), &|progress| {
+            bar.set_length(progress.total as u64);
+            bar.set_position(progress.done as u64);
+        });
+        bar.finish_and_clear();
+        let (tfidf, learning) = (tfidf?, begun.elapsed());
+        let begun = Instant::now();
+        let asked: Vec<&str> = self.examples.iter().map(|e| self.task.input(e)).collect();
+        let ranked = tfidf.predict_all(&asked, self.labels.len());
+        let about = format!(
+            "TF-IDF of words and pairs of words, {} features, one linear classifier a label; learned in {:.1} s",
+            count(tfidf.features() as u64),
+            learning.as_secs_f64()
+        );
+        let facts = vec![("tfidf: model".into(), about), ("tfidf: speed".into(), speed(asked.len(), begun))];
+        let tfidf = System { name: "tfidf", answers: self.ranked(ranked), facts };
+        let majority = Majority::fit(&gold);
+        let always = vec![majority.ranked().to_vec(); self.examples.len()];
+        let about = majority.ranked().first().map_or_else(String::new, |(label, _)| format!("always {label}"));
+        let facts = vec![("majority: model".into(), about)];
+        Ok([tfidf, System { name: "majority", answers: self.ranked(always), facts }])
+    }
+
+    fn ranked(&self, ranked: Vec<Vec<(String, f64)>>) -> Vec<Answer> {
+        let answer = |(example, ranked): (&Example, Vec<(String, f64)>)| {
+            let best = ranked.first().map(|(label, _)| label.clone()).unwrap_or_default();
+            Answer { ranked, ..self.graded(example, &best) }
+        };
+        self.examples.iter().zip(ranked).map(answer).collect()
+    }
+
+    fn report(&self, args: &cli::Eval, systems: &[System], manifest: Option<ModelManifest>) -> Result<Report> {
+        let bar = say::bar(systems.len() as u64 * 2, "drawing intervals");
+        let mut results = Vec::new();
+        let mut comparisons = Vec::new();
+        for system in systems {
+            results.push(evaluate(system.name, &system.answers, self.bootstrap, CONFUSION_LABELS));
+            bar.inc(1);
+        }
+        let main = &systems[0];
+        for other in &systems[1..] {
+            let pair = compare((main.name, &main.answers), (other.name, &other.answers), self.bootstrap);
+            comparisons.push(pair?);
+            bar.inc(1);
+            if interrupt::flag().load(std::sync::atomic::Ordering::Relaxed) {
+                return Err(say::Interrupted("stopped; no report was written".into()).into());
+            }
+        }
+        bar.finish_and_clear();
+        let title = format!("{} on {}", last_parts(&args.model), last_parts(&args.data));
+        let mut report = Report::new(&title, self.task.name(), &args.split, results);
+        report.comparisons = comparisons;
+        report.titles = self.dataset.labels().iter().map(|l| (l.name.clone(), l.title.clone())).collect();
+        let run = args.run.clone().or_else(|| args.model.parent().map(Path::to_path_buf));
+        report.curve = run.as_deref().map(curve).unwrap_or_default();
+        let texts: HashMap<String, String> =
+            self.examples.iter().map(|e| (e.id.clone(), self.task.input(e).to_owned())).collect();
+        report.wrong = draw_wrong(&main.answers, &texts, WRONG_ANSWERS);
+        report.set_dataset(&self.dataset.manifest);
+        report.facts = facts(run.as_deref(), systems);
+        report.recipe = manifest.map(|manifest| manifest.recipe);
+        Ok(report)
+    }
+}
+
+fn split_named(name: &str) -> Split {
+    Split::ALL.into_iter().find(|split| split.name() == name).unwrap_or(Split::Test)
+}
+
+fn speed(questions: usize, begun: Instant) -> String {
+    let seconds = begun.elapsed().as_secs_f64();
+    format!("{} questions in {seconds:.1} s, {:.0} a second", count(questions as u64), questions as f64 / seconds)
+}
+
+/// The last two parts of a path: enough to know it by, nothing of the machine.
+fn last_parts(path: &Path) -> String {
+    let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    parts[parts.len().saturating_sub(2)..].join("/")
+}
+
+fn curve(run: &Path) -> Vec<CurvePoint> {
+    let point = |line: &wardsmith_train::progress::Line| CurvePoint {
+        step: line.step,
+        train_loss: line.loss_nats,
+        validation_loss: line.validation_loss_nats,
+    };
+    read_lines(run).iter().map(point).collect()
+}
+
+fn facts(run: Option<&Path>, systems: &[System]) -> Vec<(String, String)> {
+    let mut facts = vec![("Made by".to_owned(), concat!("wardsmith ", env!("CARGO_PKG_VERSION")).to_owned())];
+    facts.push(("Threads".into(), rayon::current_num_threads().to_string()));
+    if let Some(last) = run.and_then(|run| read_lines(run).pop()) {
+        let rate = last.tokens as f64 / last.elapsed_s.max(1e-9);
+        facts.push((
+            "Training".into(),
+            format!(
+                "{} steps, {} tokens, {:.2} epochs in {:.0} s, {rate:.0} tokens/s",
+                count(last.step),
+                count(last.tokens),
+                last.epoch,
+                last.elapsed_s
+            ),
+        ));
+    }
+    facts.extend(systems.iter().flat_map(|system| system.facts.clone()));
+    facts
+}
+
+/// Every answer of a system, a JSON object a line, so that each number can be checked.
+fn write_answers(out: &Path, system: &System) -> Result<()> {
+    let path: PathBuf = out.join(format!("answers-{}.jsonl", system.name));
+    let write = || -> Result<()> {
+        let mut text = Vec::new();
+        for answer in &system.answers {
+            let mut answer = answer.clone();
+            answer.ranked.truncate(RANKED_LABELS);
+            serde_json::to_writer(&mut text, &answer)?;
+            text.write_all(b"\n")?;
+        }
+        Ok(wardsmith_model::weights::write_atomically(&path, &text)?)
+    };
+    write().with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+/// The systems side by side for the terminal.
+pub(crate) fn table(report: &Report) -> Vec<String> {
+    let mut lines = vec![row("", report.systems.iter().map(|system| system.name.clone()))];
+    let Some(widest) = report.systems.iter().max_by_key(|system| system.metrics.len()) else { return lines };
+    for metric in &widest.metrics {
+        let cell = |system: &wardsmith_records::evaluate::SystemResult| {
+            system
+                .estimate(&metric.name)
+                .map_or_else(|| "–".to_owned(), |e| format!("{:.3} [{:.3}, {:.3}]", e.value, e.low, e.high))
+        };
+        lines.push(row(&metric.name, report.systems.iter().map(cell)));
+    }
+    let n = report.systems.first().map_or(0, |system| system.answers);
+    lines.push(format!("n = {}; brackets are 95 % bootstrap intervals", count(n as u64)));
+    for comparison in &report.comparisons {
+        if let Some(difference) = comparison.difference("accuracy") {
+            let (e, sign) = (&difference.estimate, if difference.estimate.value < 0.0 { "" } else { "+" });
+            lines.push(format!(
+                "accuracy of {} against {}: {sign}{:.3} [{:.3}, {:.3}], paired",
+                comparison.candidate, comparison.reference, e.value, e.low, e.high
+            ));
+        }
+    }
+    lines
+}
+
+fn row(head: &str, cells: impl Iterator<Item = String>) -> String {
+    let cells: Vec<String> = cells.map(|cell| format!("{cell:>22}")).collect();
+    format!("{head:<22}{}", cells.join(""))
 }

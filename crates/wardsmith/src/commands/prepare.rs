@@ -13,7 +13,7 @@ use crate::recipe::{PrepareRecipe, Recipe};
 use crate::say::{self, count};
 
 /// Runs the command.
-pub fn run(args: &cli::Prepare) -> Result<()> {
+pub(crate) fn run(args: &cli::Prepare) -> Result<()> {
     let recipe = match &args.recipe {
         Some(path) => Recipe::load(path, &args.set)?,
         None => from_flags(args)?,
@@ -51,7 +51,7 @@ fn from_flags(args: &cli::Prepare) -> Result<Recipe> {
 }
 
 /// Makes a dataset as a recipe says.
-pub fn make(recipe: &PrepareRecipe, seed: u64, out: &Path, overwrite: bool) -> Result<Dataset> {
+pub(crate) fn make(recipe: &PrepareRecipe, seed: u64, out: &Path, overwrite: bool) -> Result<Dataset> {
     check_target(out, overwrite)?;
     let sources: Vec<(String, PathBuf)> = recipe.sources.clone().into_iter().collect();
     let mut options = PrepareOptions::new(sources, vec![recipe.task.clone()], recipe.validation_from, recipe.test_from);
@@ -80,7 +80,7 @@ fn show(bar: &ProgressBar, progress: Progress<'_>) {
 }
 
 /// What was counted, a line each.
-pub fn summary(report: &Report) -> Vec<String> {
+pub(crate) fn summary(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, source) in &report.sources {
         let rejected: u64 = source.rejected.values().sum();

@@ -7,7 +7,7 @@ use crate::cli;
 use crate::say::{self, count};
 
 /// Runs the command.
-pub fn run(args: &cli::Tokenizer) -> Result<()> {
+pub(crate) fn run(args: &cli::Tokenizer) -> Result<()> {
     if args.out.join("tokenizer.json").exists() {
         bail!("`{}` already holds a tokenizer\nhint: choose another --out", args.out.display());
     }

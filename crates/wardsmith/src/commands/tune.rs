@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use wardsmith_model::head::HeadKind;
+use wardsmith_model::weights::{Precision, write_atomically};
 use wardsmith_model::{Batch, Model, adapter, checkpoint};
 use wardsmith_records::dataset::{Dataset, Split};
 use wardsmith_tokens::{Loader, Renderer, StepSize};
@@ -14,6 +15,7 @@ use wardsmith_train::schedule::Schedule;
 use wardsmith_train::step::Trainer;
 use wardsmith_train::{Outcome, RunOptions, run as train};
 
+use crate::model_manifest::{ModelManifest, Sources};
 use crate::recipe::{Recipe, Start, TrainLength, TrainRecipe, Warmup};
 use crate::say::{self, Interrupted, count};
 use crate::{cli, interrupt, resolved};
@@ -22,7 +24,7 @@ use crate::{cli, interrupt, resolved};
 const RECIPE: &str = "recipe.toml";
 
 /// Runs the command.
-pub fn run(args: &cli::Tune) -> Result<()> {
+pub(crate) fn run(args: &cli::Tune) -> Result<()> {
     let (recipe, out) = match (&args.resume, &args.recipe, &args.out) {
         (Some(run), _, _) => (Recipe::load(&run.join(RECIPE), &[])?, run.clone()),
         (None, Some(path), Some(out)) => {
@@ -49,40 +51,48 @@ fn new_run(out: &Path) -> Result<PathBuf> {
 }
 
 /// Trains as the recipe says, in the run folder `out`; goes on where a checkpoint there ends.
-pub fn tune(recipe: &Recipe, out: &Path) -> Result<()> {
+pub(crate) fn tune(recipe: &Recipe, out: &Path) -> Result<()> {
     let job = Job::prepare(recipe, out)?;
     job.announce();
     let begun = Instant::now();
-    let outcome = job.train(out)?;
+    let trained = job.train(out)?;
+    let state = &trained.outcome.state;
+    let over_all = begun.elapsed().as_secs_f64() + 1.0 < state.elapsed_s;
     say::note(format_args!(
-        "{} steps, {} tokens in {:.0} s{}",
-        outcome.0.state.step,
-        count(outcome.0.state.tokens),
-        outcome.0.state.elapsed_s,
-        if begun.elapsed().as_secs_f64() + 1.0 < outcome.0.state.elapsed_s { " over all sessions" } else { "" }
+        "{} steps, {} tokens in {:.0} s{}, {:.0} tokens/s",
+        count(state.step),
+        count(state.tokens),
+        state.elapsed_s,
+        if over_all { " over all sessions" } else { "" },
+        state.tokens as f64 / state.elapsed_s.max(1e-9),
     ));
-    let (outcome, model, renderer) = outcome;
-    if outcome.ending == Ending::Interrupted {
-        let text =
-            format!("stopped at step {}; go on with: wardsmith tune --resume {}", outcome.state.step, out.display());
+    if trained.outcome.ending == Ending::Interrupted {
+        let text = format!("stopped at step {}; go on with: wardsmith tune --resume {}", state.step, out.display());
         return Err(Interrupted(text).into());
     }
-    if let Some((loss, step)) = outcome.state.best {
+    if let Some((loss, step)) = state.best {
         say::note(format_args!("best validation loss {loss:.4} nats at step {step}"));
     }
-    save(recipe, model, &renderer, out)
+    save(recipe, trained, out)
+}
+
+/// What a run leaves in memory.
+struct Trained {
+    outcome: Outcome,
+    model: Model,
+    renderer: Renderer,
+    manifest: ModelManifest,
 }
 
 /// Everything a run needs, loaded.
 struct Job<'a> {
-    recipe: &'a Recipe,
     train: &'a TrainRecipe,
     model: Model,
     renderer: Renderer,
     loader: Loader,
     validation: Vec<Batch>,
     steps: u64,
-    fingerprint: String,
+    manifest: ModelManifest,
 }
 
 impl<'a> Job<'a> {
@@ -97,7 +107,7 @@ impl<'a> Job<'a> {
         let tokenizer = resolved::tokenizer_folder(model_recipe);
         let vocab = wardsmith_tokens::Tokenizer::load(tokenizer)?.vocab_size();
         let labels = resolved::label_names(&dataset);
-        let model = resolved::model(model_recipe, recipe.lora.as_ref(), labels.clone(), recipe.seed, vocab)?;
+        let mut model = resolved::model(model_recipe, recipe.lora.as_ref(), labels.clone(), recipe.seed, vocab)?;
         let renderer = resolved::renderer(tokenizer, train.max_len_tokens, model.spec.positions.limit())?;
         let classes = (model.head.kind == HeadKind::Classifier).then_some(labels.as_slice());
         std::fs::create_dir_all(out).with_context(|| format!("cannot create `{}`", out.display()))?;
@@ -107,10 +117,17 @@ impl<'a> Job<'a> {
         let validation = resolved::validation(&renderer, &dataset, classes, train, recipe.seed)?;
         let steps = total_steps(train, loader.shard().tokens());
         let text = recipe.to_toml();
-        let fingerprint = resolved::fingerprint(&text, &dataset, &model)?;
         let path = out.join(RECIPE);
-        std::fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
-        Ok(Self { recipe, train, model, renderer, loader, validation, steps, fingerprint })
+        write_atomically(&path, text.as_bytes())?;
+        let sources = Sources {
+            dataset_sha256: resolved::hex(&resolved::dataset_digest(&dataset)?),
+            run_sha256: resolved::fingerprint(&text, &dataset, &model)?,
+            recipe: text,
+        };
+        let task = resolved::task_of(&dataset)?.name().to_owned();
+        let manifest = ModelManifest::new(task, dataset.labels, train.max_len_tokens, sources);
+        resolved::set_special_tokens(&mut model.config, renderer.tokenizer());
+        Ok(Self { train, model, renderer, loader, validation, steps, manifest })
     }
 
     fn announce(&self) {
@@ -128,7 +145,7 @@ impl<'a> Job<'a> {
         ));
     }
 
-    fn train(self, out: &Path) -> Result<(Outcome, Model, Renderer)> {
+    fn train(self, out: &Path) -> Result<Trained> {
         let train_recipe = self.train;
         let warmup_steps = match train_recipe.warmup {
             Warmup::Steps(steps) => steps as u64,
@@ -145,7 +162,7 @@ impl<'a> Job<'a> {
             eval_every_steps: train_recipe.eval_every_steps as u64,
             save_every_steps: train_recipe.save_every_steps as u64,
             patience: u32::try_from(train_recipe.patience).unwrap_or(u32::MAX),
-            fingerprint: self.fingerprint,
+            fingerprint: self.manifest.run_sha256.clone(),
             show_progress: true,
         };
         let adamw = AdamWOptions {
@@ -155,12 +172,11 @@ impl<'a> Job<'a> {
             weight_decay: train_recipe.weight_decay,
             decay: Decay::Matrices,
         };
-        debug_assert!(self.recipe.train.is_some());
         let optimiser = AdamW::new(&self.model.params, adamw);
         let mut trainer = Trainer::new(self.model, optimiser, train_recipe.max_grad_norm)?;
         let mut loader = self.loader;
         let outcome = train(&mut trainer, &mut loader, &self.validation, out, &options, interrupt::flag())?;
-        Ok((outcome, trainer.model, self.renderer))
+        Ok(Trained { outcome, model: trainer.model, renderer: self.renderer, manifest: self.manifest })
     }
 }
 
@@ -176,23 +192,25 @@ fn total_steps(train: &TrainRecipe, tokens: usize) -> u64 {
 }
 
 /// Writes `model/` (complete, in Hugging Face layout) and, for LoRA, `adapter/` (PEFT's layout).
-fn save(recipe: &Recipe, mut model: Model, renderer: &Renderer, out: &Path) -> Result<()> {
-    let folder = out.join("model");
+fn save(recipe: &Recipe, trained: Trained, out: &Path) -> Result<()> {
+    let Trained { mut model, renderer, manifest, .. } = trained;
     if let Some(lora) = &recipe.lora {
         let base = match recipe.model.as_ref().map(|m| &m.start) {
             Some(Start::Base(base)) => base.display().to_string(),
             _ => String::new(),
         };
-        let adapter_folder = out.join("adapter");
-        adapter::save(&model, &resolved::lora_config(lora), &base, &adapter_folder)?;
-        renderer.save_to(&adapter_folder)?;
+        let folder = out.join("adapter");
+        adapter::save(&model, &resolved::lora_config(lora), &base, &folder)?;
+        renderer.save_to(&folder)?;
+        manifest.write(&folder)?;
         adapter::merge(&mut model);
-        say::result(format_args!("adapter: {}", adapter_folder.display()));
+        say::result(format_args!("adapter: {}", folder.display()));
     }
-    let precision =
-        recipe.train.as_ref().map_or(wardsmith_model::weights::Precision::F32, |t| resolved::precision(t.precision));
+    let folder = out.join("model");
+    let precision = recipe.train.as_ref().map_or(Precision::F32, |t| resolved::precision(t.precision));
     checkpoint::save(&model, &folder, precision)?;
     renderer.save_to(&folder)?;
+    manifest.write(&folder)?;
     say::result(format_args!("model: {}", folder.display()));
     Ok(())
 }

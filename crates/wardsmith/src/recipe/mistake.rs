@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Where something in a recipe was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub(crate) enum Place {
     /// In the recipe's text; both count from 1, columns in characters.
     At {
         /// The line.
@@ -46,7 +46,7 @@ impl Wrong {
 
 /// One mistake in a recipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
+pub(crate) struct Mistake {
     /// Where it stands.
     pub place: Place,
     /// The key's path, such as `train.max_steps`; empty where no key is concerned.
@@ -59,7 +59,7 @@ pub struct Mistake {
 
 /// Every mistake of one recipe, in the order of the text; mistakes of overrides come last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecipeErrors {
+pub(crate) struct RecipeErrors {
     /// The recipe's file, or what stands for it.
     pub file: String,
     /// At least one.

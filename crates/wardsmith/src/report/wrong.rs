@@ -15,7 +15,7 @@ const TOP: usize = 3;
 /// Draws `count` of the wrong answers, by the digest of their id: at random, and the same ones on every run.
 /// `texts` holds what was to be classified, by id.
 #[must_use]
-pub fn draw_wrong(answers: &[Answer], texts: &HashMap<String, String>, count: usize) -> Vec<WrongAnswer> {
+pub(crate) fn draw_wrong(answers: &[Answer], texts: &HashMap<String, String>, count: usize) -> Vec<WrongAnswer> {
     let mut wrong: Vec<&Answer> = answers.iter().filter(|answer| !answer.is_correct()).collect();
     wrong.sort_by_cached_key(|answer| Sha256::digest(answer.id.as_bytes()));
     let drawn = wrong.into_iter().take(count).map(|answer| WrongAnswer {

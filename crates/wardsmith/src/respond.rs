@@ -1,0 +1,207 @@
+//! All that evaluation and use know of a model: it scores allowed answers, and it writes text.
+//!
+//! A language model scores every answer exactly, over a trie of their tokens, and can also write one freely. A
+//! classifier scores the labels it has a class for. What a caller hands over is text; what a model reads is made by
+//! [`wardsmith_tokens::Renderer`] and nobody else.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Result, bail};
+use rayon::prelude::*;
+use wardsmith_model::constrain::Trie;
+use wardsmith_model::generate::Limits;
+use wardsmith_model::head::HeadKind;
+use wardsmith_model::layers::workspace::Workspace;
+use wardsmith_model::ops::cross_entropy::log_softmax;
+use wardsmith_model::{Batch, Model, Target};
+use wardsmith_records::conversation::Conversation;
+use wardsmith_records::dataset::Example;
+use wardsmith_records::task::Task;
+use wardsmith_tokens::Renderer;
+
+use crate::model_manifest::ModelManifest;
+use crate::say::Interrupted;
+use crate::{interrupt, resolved};
+
+/// Texts of one classifier batch hold about so many tokens.
+const TOKENS_PER_BATCH: usize = 4096;
+/// Prompts between two looks at Ctrl-C.
+const PROMPTS_PER_CHUNK: usize = 64;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prompt<'a> {
+    /// The question with its instruction, for language models.
+    pub(crate) conversation: &'a Conversation,
+    /// What is asked about, for classifiers.
+    pub(crate) input: &'a str,
+}
+
+impl<'a> Prompt<'a> {
+    /// What `example` of `task` asks.
+    pub(crate) fn of(example: &'a Example, task: &dyn Task) -> Self {
+        Self { conversation: &example.conversation, input: task.input(example) }
+    }
+}
+
+/// How likely each choice is as the answer to one prompt.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Scores {
+    /// ln p(choice | prompt), by choice.
+    pub(crate) nats: Vec<f64>,
+    /// Tokens of each choice with its end token; empty for classifiers, which have no tokens to be surprised by.
+    pub(crate) tokens: Vec<usize>,
+}
+
+/// Something that answers. `progress` hears how many prompts more are done.
+pub(crate) trait Respond {
+    /// How it answers, in a word or two for reports.
+    fn about(&self) -> String;
+
+    /// Scores `choices` as answers to each prompt.
+    fn score(&self, prompts: &[Prompt<'_>], choices: &[String], progress: &dyn Fn(usize)) -> Result<Vec<Scores>>;
+
+    /// Writes a text of at most `max_new_tokens` tokens for each prompt, always the likeliest token.
+    fn generate(&self, prompts: &[Prompt<'_>], max_new_tokens: usize, progress: &dyn Fn(usize)) -> Result<Vec<String>>;
+}
+
+/// Opens the model folder, or the PEFT adapter folder, at `folder`.
+pub(crate) fn open(folder: &Path) -> Result<(Box<dyn Respond>, Option<ModelManifest>)> {
+    let manifest = ModelManifest::read(folder)?;
+    let model = resolved::trained(folder)?;
+    let max_len_tokens = manifest.as_ref().map_or(resolved::DEFAULT_MAX_LEN_TOKENS, |m| m.max_len_tokens);
+    let renderer = resolved::renderer(folder, max_len_tokens, model.spec.positions.limit())?;
+    resolved::check_vocabulary(&model, renderer.tokenizer().vocab_size())?;
+    let respond: Box<dyn Respond> = match model.head.kind {
+        HeadKind::LanguageModel => Box::new(LanguageModel { model, renderer }),
+        HeadKind::Classifier => match model.labels() {
+            Some(labels) => Box::new(Classifier { model, renderer, labels }),
+            None => {
+                bail!("the classifier `{}` names no labels\nhint: its config.json lacks `id2label`", folder.display())
+            }
+        },
+    };
+    Ok((respond, manifest))
+}
+
+fn shape(model: &Model) -> String {
+    format!("{} with {} weights", model.family.model_type(), crate::say::count(model.params.count(false) as u64))
+}
+
+/// Fails once Ctrl-C was pressed.
+fn go_on(flag: &AtomicBool) -> Result<()> {
+    if flag.load(Ordering::Relaxed) {
+        return Err(Interrupted("stopped; nothing was written".into()).into());
+    }
+    Ok(())
+}
+
+/// `work` on all prompts, on all processors, in order.
+fn for_each<T: Send>(
+    prompts: &[Prompt<'_>],
+    progress: &dyn Fn(usize),
+    work: impl Fn(&Prompt<'_>, &mut Workspace) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let stop = interrupt::flag();
+    let mut all = Vec::with_capacity(prompts.len());
+    for chunk in prompts.chunks(PROMPTS_PER_CHUNK) {
+        go_on(stop)?;
+        let done = chunk.par_iter().map_init(Workspace::default, |workspace, prompt| work(prompt, workspace));
+        all.extend(done.collect::<Result<Vec<T>>>()?);
+        progress(chunk.len());
+    }
+    Ok(all)
+}
+
+struct LanguageModel {
+    model: Model,
+    renderer: Renderer,
+}
+
+impl Respond for LanguageModel {
+    fn about(&self) -> String {
+        format!("language model, {}", shape(&self.model))
+    }
+
+    fn score(&self, prompts: &[Prompt<'_>], choices: &[String], progress: &dyn Fn(usize)) -> Result<Vec<Scores>> {
+        let Some(first) = prompts.first() else { return Ok(Vec::new()) };
+        let answers = self.renderer.label_ids(first.conversation, choices)?;
+        let trie = Trie::new(&answers)?;
+        let tokens: Vec<usize> = answers.iter().map(Vec::len).collect();
+        for_each(prompts, progress, |prompt, workspace| {
+            let ids = self.renderer.render_prompt(prompt.conversation)?;
+            let nats = self.model.score_answers(&ids, &trie, workspace)?;
+            Ok(Scores { nats, tokens: tokens.clone() })
+        })
+    }
+
+    fn generate(&self, prompts: &[Prompt<'_>], max_new_tokens: usize, progress: &dyn Fn(usize)) -> Result<Vec<String>> {
+        let tokenizer = self.renderer.tokenizer();
+        let limits = Limits { max_new_tokens, stop: tokenizer.eos_id().into_iter().collect() };
+        for_each(prompts, progress, |prompt, workspace| {
+            let ids = self.renderer.render_prompt(prompt.conversation)?;
+            Ok(tokenizer.decode(&self.model.generate(&ids, &limits, workspace)?)?)
+        })
+    }
+}
+
+struct Classifier {
+    model: Model,
+    renderer: Renderer,
+    /// By class.
+    labels: Vec<String>,
+}
+
+impl Classifier {
+    /// The place of each choice among the classes, where it has one.
+    fn classes(&self, choices: &[String]) -> Vec<Option<usize>> {
+        choices.iter().map(|choice| self.labels.iter().position(|label| label == choice)).collect()
+    }
+
+    /// Rendered texts in batches of about [`TOKENS_PER_BATCH`] tokens; the target of each is its last token.
+    fn batches(&self, prompts: &[Prompt<'_>]) -> Result<Vec<Batch>> {
+        let rendered: Vec<_> =
+            prompts.par_iter().map(|prompt| self.renderer.render_text(prompt.input)).collect::<Result<_, _>>()?;
+        let mut batches: Vec<Batch> = Vec::new();
+        for text in rendered {
+            let fits = |batch: &&mut Batch| batch.ids.len() + text.ids.len() <= TOKENS_PER_BATCH;
+            if batches.last_mut().as_ref().is_none_or(|last| !fits(last)) {
+                batches.push(Batch::default());
+            }
+            let batch = batches.last_mut().expect("one was just pushed where there was none");
+            batch.ids.extend(&text.ids);
+            batch.lengths.push(text.ids.len());
+            batch.targets.push(Target { position: batch.ids.len() as u32 - 1, token: 0 });
+        }
+        Ok(batches)
+    }
+}
+
+impl Respond for Classifier {
+    fn about(&self) -> String {
+        format!("classifier over {} labels, {}", self.labels.len(), shape(&self.model))
+    }
+
+    fn score(&self, prompts: &[Prompt<'_>], choices: &[String], progress: &dyn Fn(usize)) -> Result<Vec<Scores>> {
+        let classes = self.classes(choices);
+        let stop = interrupt::flag();
+        let mut workspace = Workspace::default();
+        let mut all = Vec::with_capacity(prompts.len());
+        for batch in self.batches(prompts)? {
+            go_on(stop)?;
+            let mut logits = self.model.logits(&batch, &mut workspace)?;
+            for row in logits.chunks_exact_mut(self.labels.len()) {
+                log_softmax(row);
+                let nats = |class: &Option<usize>| class.map_or(f64::NEG_INFINITY, |class| f64::from(row[class]));
+                all.push(Scores { nats: classes.iter().map(nats).collect(), tokens: Vec::new() });
+            }
+            progress(batch.lengths.len());
+        }
+        Ok(all)
+    }
+
+    fn generate(&self, _: &[Prompt<'_>], _: usize, _: &dyn Fn(usize)) -> Result<Vec<String>> {
+        bail!("a classifier writes no text\nhint: let it choose a label, with `--method score`")
+    }
+}
