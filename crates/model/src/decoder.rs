@@ -245,8 +245,7 @@ impl Decoder {
         mut d_x: Vec<f32>,
         trace: Trace,
         tokens: Tokens<'_>,
-        gradients: &mut Gradients,
-        workspace: &mut Workspace,
+        (gradients, workspace): (&mut Gradients, &mut Workspace),
     ) {
         for (block, saved) in self.blocks.iter().zip(trace.blocks).rev() {
             block.backward(params, &mut d_x, saved, self.layout(tokens), (&mut *gradients, &mut *workspace));

@@ -144,7 +144,7 @@ impl Model {
         let (x, trace) = self.decoder.forward(&self.params, tokens, workspace);
         let (loss, d_x) = self.head.backward(&self.params, &x, &batch.targets, scale, (gradients, workspace));
         workspace.give(x);
-        self.decoder.backward(&self.params, d_x, trace, tokens, gradients, workspace);
+        self.decoder.backward(&self.params, d_x, trace, tokens, (gradients, workspace));
         Ok(loss)
     }
 

@@ -228,7 +228,6 @@ mod tests {
     use crate::shard::tests::small;
     use crate::testing::renderer;
     use proptest::prelude::*;
-    use wardsmith_records::conversation::Conversation;
 
     fn key() -> ShardKey {
         ShardKey::new(&renderer(64), [7; 32], "train")

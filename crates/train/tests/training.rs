@@ -1,5 +1,7 @@
 //! Ten steps of AdamW against PyTorch, resuming bit for bit, and learning at all.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 

@@ -114,7 +114,7 @@ impl Linear {
     }
 
     /// Writes (or adds, as `write` says) the gradient of the input into `d_x` and adds those of the weights.
-    pub fn backward(&self, pass: Backward<'_>, write: Write) {
+    pub fn backward(&self, mut pass: Backward<'_>, write: Write) {
         let rows = pass.x.len() / self.inputs;
         let d_y = View::rows(pass.d_y, self.outputs);
         matmul(pass.d_x, d_y, rows, &self.backward, write);
@@ -128,12 +128,12 @@ impl Linear {
             }
         }
         if let Some(lora) = &self.lora {
-            self.lora_backward(lora, pass, rows);
+            self.lora_backward(lora, &mut pass, rows);
         }
     }
 
     /// With u = x·Aᵀ and d_u = s·d_y·B: d_B += s·d_yᵀ·u, d_A += d_uᵀ·x, d_x += d_u·A.
-    fn lora_backward(&self, lora: &Lora, pass: Backward<'_>, rows: usize) {
+    fn lora_backward(&self, lora: &Lora, pass: &mut Backward<'_>, rows: usize) {
         let (mut u, mut d_u) = (pass.workspace.take(rows * lora.rank), pass.workspace.take(rows * lora.rank));
         let x = View::rows(pass.x, self.inputs);
         matmul(&mut d_u, View::rows(pass.d_y, self.outputs), rows, &lora.packed[2], Write::SET.scaled(lora.scale));

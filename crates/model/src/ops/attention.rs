@@ -86,6 +86,7 @@ pub struct QkvGradient<'a> {
 }
 
 /// Gradients of [`attention_forward`] from `d_out`.
+#[expect(clippy::needless_pass_by_value, reason = "it holds the only way to write into the gradients")]
 pub fn attention_backward(
     gradient: QkvGradient<'_>,
     d_out: &[f32],
@@ -139,6 +140,7 @@ struct Head<'a> {
 }
 
 impl Head<'_> {
+    #[expect(clippy::needless_pass_by_value, reason = "it holds the only way to write into the gradients")]
     fn document(
         &self,
         scratch: &mut Scratch,

@@ -137,7 +137,7 @@ impl Examination {
         let tokens = place.and_then(|place| scores.tokens.get(place)).copied().unwrap_or(0);
         let ranked = ranked.into_iter().map(|(label, nats)| (self.labels[label].clone(), nats)).collect();
         let answer = self.graded(example, best.as_deref().unwrap_or_default());
-        Answer { ranked, nats: place.filter(|_| tokens > 0).map(|place| scores.nats[place]), tokens, ..answer }
+        Answer { ranked, nats: place.filter(|_| tokens > 0).map(|place| -scores.nats[place]), tokens, ..answer }
     }
 
     /// The answer of a model that wrote `text`.

@@ -42,6 +42,7 @@ pub(super) fn below_one(number: &f64) -> Checked {
 }
 
 /// Names of runs: lower-case letters, digits and hyphens.
+#[expect(clippy::ptr_arg, reason = "checks get a reference to the value as it was read")]
 pub(super) fn name(name: &String) -> Checked {
     let fits = |character: char| matches!(character, 'a'..='z' | '0'..='9' | '-');
     match (1..=64).contains(&name.len()) && name.chars().all(fits) && !name.starts_with('-') {
@@ -54,6 +55,7 @@ pub(super) fn name(name: &String) -> Checked {
 }
 
 /// Paths that name something.
+#[expect(clippy::ptr_arg, reason = "checks get a reference to the value as it was read")]
 pub(super) fn path(path: &std::path::PathBuf) -> Checked {
     match path.as_os_str().is_empty() {
         false => Ok(()),
@@ -62,6 +64,7 @@ pub(super) fn path(path: &std::path::PathBuf) -> Checked {
 }
 
 /// Lists of at least one name, none twice.
+#[expect(clippy::ptr_arg, reason = "checks get a reference to the value as it was read")]
 pub(super) fn distinct_names(names: &Vec<String>) -> Checked {
     if names.is_empty() {
         return Err(Wrong::new("is an empty list", "name at least one"));

@@ -35,7 +35,7 @@ pub(super) fn section(points: &[CurvePoint]) -> Option<Element> {
         .children(dots(&axes, &validation));
     let figure = el("figure")
         .child(picture)
-        .child(el("figcaption").child(legend(!training.is_empty(), !validation.is_empty())).text(summary));
+        .child(el("figcaption").child(legend([!training.is_empty(), !validation.is_empty()])).text(summary));
     Some(el("section").with("id", "loss").child(text_in("h2", "Loss curve")).child(figure))
 }
 
@@ -64,7 +64,7 @@ fn summary(training: &Points, validation: &Points) -> String {
     format!("{} In nats per supervised token; lower is better.", said.join(" "))
 }
 
-fn legend(training: bool, validation: bool) -> Element {
+fn legend([training, validation]: [bool; 2]) -> Element {
     let key = |class: &'static str, name: &str| {
         let sample = el("svg")
             .class("key")

@@ -42,6 +42,7 @@ impl Element {
     }
 
     /// Adds an element at the end.
+    #[expect(clippy::needless_pass_by_value, reason = "elements are built where they are used")]
     pub(super) fn child(mut self, child: Self) -> Self {
         let _ = write!(self.body, "{child}");
         self

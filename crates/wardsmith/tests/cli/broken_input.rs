@@ -26,7 +26,7 @@ fn fails(folder: &Path, args: &[&str], says: &[&str], left: &str) {
     assert!(!partial.into_iter().any(|name| name.contains("partial")), "something half written was left behind");
 }
 
-fn prepare<'a>(source: &'a str) -> Vec<&'a str> {
+fn prepare(source: &str) -> Vec<&str> {
     let dates = ["--set", "prepare.min_train_examples=1"];
     [&["prepare", "--source", source, "--source", "cwe=cwe.xml", "--task", "cwe_classify", "--out", "data"][..], &dates]
         .concat()

@@ -1,4 +1,6 @@
 //! The program from outside: its command line, its files, and what it says.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod advisories;
 mod broken_input;
 mod common;
