@@ -11,7 +11,9 @@ use super::words;
 const CELL: f64 = 30.0;
 const LEFT: f64 = 78.0;
 const TOP: f64 = 84.0;
-const MARGIN: f64 = 14.0;
+/// The slanted name of the last column needs this much.
+const RIGHT: f64 = 48.0;
+const BOTTOM: f64 = 14.0;
 
 /// The section; `None` where no label was answered.
 pub(super) fn section(report: &Report, system: &SystemResult) -> Option<Element> {
@@ -35,7 +37,7 @@ pub(super) fn section(report: &Report, system: &SystemResult) -> Option<Element>
 
 fn picture(report: &Report, confusion: &Confusion, description: &str) -> Element {
     let labels = confusion.labels.len();
-    let (width, height) = (LEFT + (labels + 2) as f64 * CELL + MARGIN, TOP + (labels + 1) as f64 * CELL + MARGIN);
+    let (width, height) = (LEFT + (labels + 2) as f64 * CELL + RIGHT, TOP + (labels + 1) as f64 * CELL + BOTTOM);
     let name = |index: usize| match index {
         label if label < labels => confusion.labels[label].clone(),
         other if other == labels => "other".into(),

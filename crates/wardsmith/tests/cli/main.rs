@@ -4,4 +4,5 @@
 mod advisories;
 mod broken_input;
 mod common;
+mod pipeline;
 mod resume;
