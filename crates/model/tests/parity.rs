@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -200,14 +201,20 @@ fn sharded_and_half_precision_folders_load() {
     }
 }
 
+/// Says it even where the test passes: `cargo test` keeps what `println!` says to itself.
+fn aloud(text: &str) {
+    // A closed standard error is no failure of the test.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 #[test]
 fn stories_continue_as_their_author_shows() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/models/stories260K-llama");
     if !folder.exists() {
-        eprintln!("skipped: stories260K needs ../shared/data/models/stories260K-llama");
+        aloud("skipped: stories260K; needs ../shared/data");
         return;
     }
-    eprintln!("ran: stories260K from ../shared/data");
+    aloud("ran: stories260K");
     let model = load(&folder, &Wanted::AsStored, Purpose::Inference).unwrap();
     let vocabulary = json(&folder.join("tokenizer.json"))["model"]["vocab"].clone();
     let piece = |id: u32| {

@@ -1,5 +1,6 @@
 //! The real tokenizers of `../shared/data/tokenizers`: what is trained on is what is asked with, for every family.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -16,7 +17,13 @@ type Known = (Option<u32>, Option<u32>, usize, bool);
 fn real(test: &str) -> Option<PathBuf> {
     let dir = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/tokenizers"));
     let found = dir.is_dir();
-    eprintln!("{}: {test}{}", if found { "ran" } else { "skipped" }, if found { "" } else { " needs ../shared/data" });
+    // Not `println!`: `cargo test` keeps to itself what a passing test prints.
+    let _ = writeln!(
+        std::io::stderr(),
+        "{}: {test}{}",
+        if found { "ran" } else { "skipped" },
+        if found { "" } else { " needs ../shared/data" }
+    );
     found.then_some(dir)
 }
 

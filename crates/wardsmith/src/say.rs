@@ -1,7 +1,7 @@
 //! What the program says: results on standard output, everything else on standard error. The only place that prints.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -44,8 +44,30 @@ pub(crate) fn error(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The error and its causes; a cause that its error already tells is not told twice.
+/// The error and its causes; a cause that its error already tells is not told twice. Where none of them hints at the
+/// cure, the operating system's answer may.
 fn chain(error: &anyhow::Error) -> String {
+    let text = told(error);
+    match error.chain().find_map(|cause| system_hint(cause.downcast_ref::<std::io::Error>()?.kind())) {
+        Some(hint) if !text.contains("\nhint:") => format!("{text}\nhint: {hint}"),
+        _ => text,
+    }
+}
+
+fn system_hint(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            Some("the disk is full; free some space or write elsewhere")
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            Some("this user may not do that there; choose another place or change its permissions")
+        }
+        ErrorKind::NotFound => Some("check the path"),
+        _ => None,
+    }
+}
+
+fn told(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();
@@ -99,6 +121,8 @@ mod tests {
         let cause = anyhow::anyhow!("no space left");
         let error = cause.context("cannot write `x`\nhint: free some");
         assert_eq!(chain(&error), "cannot write `x`: no space left\nhint: free some");
+        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        assert!(chain(&anyhow::Error::new(denied).context("cannot write `x`")).contains("\nhint: this user may not"));
         let twice = anyhow::anyhow!("b").context("a: b");
         assert_eq!(chain(&twice), "a: b");
     }

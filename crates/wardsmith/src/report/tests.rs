@@ -117,7 +117,7 @@ fn the_page_has_every_section_and_is_well_formed() {
 fn nothing_untrusted_becomes_markup_and_nothing_comes_from_elsewhere() {
     let html = report().to_html();
     for danger in
-        ["<script", "<b>", "alert('", "\u{202e}", "</pre><", "http:", "https:", "src=", "url(", "@import", "href="]
+        ["<script", "<b>", "alert('", "\u{202e}", "# </pre>", "http:", "https:", "src=", "url(", "@import", "href="]
     {
         let found = html.replace("style-src ", "").contains(danger);
         assert!(!found, "{danger}");
@@ -181,13 +181,4 @@ fn a_report_without_labels_or_answers_has_a_page_too() {
     let html = Report::new("Nothing", "document", "validation", vec![nothing]).to_html();
     assert!(html.contains("id=\"systems\"") && !html.contains("id=\"confusion\""));
     assert!(Report::new("None", "document", "test", Vec::new()).to_html().contains("</html>"));
-}
-
-/// Leaves the page where `WARDSMITH_REPORT_SAMPLE` says, to be looked at.
-#[test]
-fn a_sample_is_left_where_one_is_asked_for() {
-    match std::env::var_os("WARDSMITH_REPORT_SAMPLE") {
-        Some(folder) => report().write_to(Path::new(&folder)).unwrap(),
-        None => eprintln!("skipped: leaving a sample needs WARDSMITH_REPORT_SAMPLE"),
-    }
 }

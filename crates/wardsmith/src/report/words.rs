@@ -146,7 +146,7 @@ pub(super) fn decimals(number: f64, places: usize) -> String {
 /// A number with about three significant digits.
 fn significant(number: f64) -> String {
     match number.abs() {
-        large if large >= 1e7 => format!("{number:.2e}"),
+        large if large >= 1e7 && large.is_finite() => format!("{number:.2e}"),
         hundreds if hundreds >= 100.0 => decimals(number, 0),
         tens if tens >= 10.0 => decimals(number, 1),
         _ => decimals(number, 3),

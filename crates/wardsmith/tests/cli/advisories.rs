@@ -22,7 +22,7 @@ fn runs(text: &str) -> HashSet<Vec<String>> {
 fn no_advisory_quotes_the_public_description() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     if !data.exists() {
-        eprintln!("skipped: advisories against public descriptions; needs ../shared/data");
+        common::aloud("skipped: advisories against public descriptions; needs ../shared/data");
         return;
     }
     let sources = ["nvd", "cvelist"].map(|name| (name.to_owned(), data.join(name)));
@@ -39,5 +39,5 @@ fn no_advisory_quotes_the_public_description() {
         assert!(shared.is_empty(), "{id} shares `{}`", shared[0]);
     }
     assert_eq!(compared, advisories.len(), "every advisory is of a real CVE");
-    eprintln!("ran: {compared} advisories against public descriptions");
+    common::aloud(&format!("ran: {compared} advisories against public descriptions"));
 }

@@ -1,7 +1,11 @@
 //! What is broken is told about in one clear error that names the thing, and nothing is left half made.
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use crate::common::{feeds, run, told};
 
@@ -38,13 +42,10 @@ fn a_truncated_gzip() {
     feeds(folder.path());
     let feed = fs::read(fixture("nvd-feed-1.1.json")).unwrap();
     let path = folder.path().join("nvdcve-1.1-2003.json.gz");
-    let zipped = Command::new("gzip").arg("-c").arg(fixture("nvd-feed-1.1.json")).output();
-    let Ok(zipped) = zipped else {
-        eprintln!("skipped: a truncated gzip; needs the program gzip");
-        return;
-    };
-    assert!(zipped.stdout.len() < feed.len());
-    fs::write(&path, &zipped.stdout[..zipped.stdout.len() / 2]).unwrap();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(&feed).unwrap();
+    let zipped = encoder.finish().unwrap();
+    fs::write(&path, &zipped[..zipped.len() / 2]).unwrap();
     fails(folder.path(), &prepare("nvd=nvdcve-1.1-2003.json.gz"), &["nvdcve-1.1-2003.json.gz"], "data");
 }
 

@@ -1,8 +1,15 @@
 //! What the tests of the command line share: the built program, and a small feed of the project's own advisories.
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+
+/// Says it even where the test passes: `cargo test` keeps what `println!` says to itself.
+pub(crate) fn aloud(text: &str) {
+    // A closed standard error is no failure of the test.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
 
 /// The program, in a folder, on two threads.
 pub(crate) fn wardsmith(folder: &Path, args: &[&str]) -> Command {

@@ -5,4 +5,5 @@ mod advisories;
 mod broken_input;
 mod common;
 mod pipeline;
+mod real_feeds;
 mod resume;
