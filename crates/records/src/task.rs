@@ -128,6 +128,11 @@ pub trait Task: Sync {
     /// What `example` asks about, without the instruction: what classifier heads and classical baselines read.
     fn input<'a>(&self, example: &'a Example) -> &'a str;
 
+    /// What a model says when it answers with `label`: the text that it learns, and that label scores are about.
+    fn answer(&self, label: &LabelInfo) -> String {
+        label.name.clone()
+    }
+
     /// What `answer` is worth as an answer to `example`; `None` where the task has nothing to grade (plain texts).
     fn grade(&self, example: &Example, answer: &str, hierarchy: &Hierarchy) -> Option<Grade>;
 }

@@ -21,8 +21,8 @@ use crate::say;
 
 /// Of models that do not say how long their questions were.
 pub(crate) const DEFAULT_MAX_LEN_TOKENS: usize = 1024;
-/// Tokens kept free for an answer such as `CWE-1234`.
-const ANSWER_TOKENS: usize = 16;
+/// Tokens kept free for an answer: a weakness's name and number.
+const ANSWER_TOKENS: usize = 40;
 
 /// The label names of a dataset, by class.
 pub(crate) fn label_names(dataset: &Dataset) -> Vec<String> {

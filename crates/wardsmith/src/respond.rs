@@ -16,7 +16,7 @@ use wardsmith_model::layers::workspace::Workspace;
 use wardsmith_model::ops::cross_entropy::log_softmax;
 use wardsmith_model::{Batch, Model, Target};
 use wardsmith_records::conversation::Conversation;
-use wardsmith_records::dataset::Example;
+use wardsmith_records::dataset::{Example, LabelInfo};
 use wardsmith_records::task::Task;
 use wardsmith_tokens::Renderer;
 
@@ -45,6 +45,22 @@ impl<'a> Prompt<'a> {
     }
 }
 
+/// One of the allowed answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// The label, such as `CWE-79`: what a classifier's class is called.
+    pub(crate) label: String,
+    /// The text of the answer, which a language model writes.
+    pub(crate) text: String,
+}
+
+impl Choice {
+    /// The labels of a task's dataset as answers.
+    pub(crate) fn all(labels: &[LabelInfo], task: &dyn Task) -> Vec<Self> {
+        labels.iter().map(|label| Self { label: label.name.clone(), text: task.answer(label) }).collect()
+    }
+}
+
 /// How likely each choice is as the answer to one prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scores {
@@ -60,7 +76,7 @@ pub(crate) trait Respond {
     fn about(&self) -> String;
 
     /// Scores `choices` as answers to each prompt.
-    fn score(&self, prompts: &[Prompt<'_>], choices: &[String], progress: &dyn Fn(usize)) -> Result<Vec<Scores>>;
+    fn score(&self, prompts: &[Prompt<'_>], choices: &[Choice], progress: &dyn Fn(usize)) -> Result<Vec<Scores>>;
 
     /// Writes a text of at most `max_new_tokens` tokens for each prompt, always the likeliest token.
     fn generate(&self, prompts: &[Prompt<'_>], max_new_tokens: usize, progress: &dyn Fn(usize)) -> Result<Vec<String>>;
@@ -124,9 +140,10 @@ impl Respond for LanguageModel {
         format!("language model, {}", shape(&self.model))
     }
 
-    fn score(&self, prompts: &[Prompt<'_>], choices: &[String], progress: &dyn Fn(usize)) -> Result<Vec<Scores>> {
+    fn score(&self, prompts: &[Prompt<'_>], choices: &[Choice], progress: &dyn Fn(usize)) -> Result<Vec<Scores>> {
         let Some(first) = prompts.first() else { return Ok(Vec::new()) };
-        let answers = self.renderer.label_ids(first.conversation, choices)?;
+        let texts: Vec<&str> = choices.iter().map(|choice| choice.text.as_str()).collect();
+        let answers = self.renderer.label_ids(first.conversation, &texts)?;
         let trie = Trie::new(&answers)?;
         let tokens: Vec<usize> = answers.iter().map(Vec::len).collect();
         for_each(prompts, progress, |prompt, workspace| {
@@ -155,8 +172,8 @@ struct Classifier {
 
 impl Classifier {
     /// The place of each choice among the classes, where it has one.
-    fn classes(&self, choices: &[String]) -> Vec<Option<usize>> {
-        choices.iter().map(|choice| self.labels.iter().position(|label| label == choice)).collect()
+    fn classes(&self, choices: &[Choice]) -> Vec<Option<usize>> {
+        choices.iter().map(|choice| self.labels.iter().position(|label| *label == choice.label)).collect()
     }
 
     /// Rendered texts in batches of about [`TOKENS_PER_BATCH`] tokens; the target of each is its last token.
@@ -183,7 +200,7 @@ impl Respond for Classifier {
         format!("classifier over {} labels, {}", self.labels.len(), shape(&self.model))
     }
 
-    fn score(&self, prompts: &[Prompt<'_>], choices: &[String], progress: &dyn Fn(usize)) -> Result<Vec<Scores>> {
+    fn score(&self, prompts: &[Prompt<'_>], choices: &[Choice], progress: &dyn Fn(usize)) -> Result<Vec<Scores>> {
         let classes = self.classes(choices);
         let stop = interrupt::flag();
         let mut workspace = Workspace::default();

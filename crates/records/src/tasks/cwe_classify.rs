@@ -1,4 +1,4 @@
-//! A CVE's description → the ID of its CWE.
+//! A CVE's description → its CWE, by name and ID.
 //!
 //! **Which CWE a CVE has.** Sources disagree, so one order decides: NVD's primary labels, NVD's others, the CNA's, an
 //! ADP's; within one of these as the source lists them. The first that is in the label set is the gold label.
@@ -6,6 +6,8 @@
 //! deprecated or prohibited) and are the first such CWE of at least N training records.
 //! **The question.** An instruction and the description. Some descriptions name their CWE; the number is taken out of
 //! the question ([`hide_ids`]), in training and in use alike, so that nothing is learned or measured by copying it.
+//! **The answer.** The weakness's name, then its ID: `Cross-site Scripting (CWE-79)`. Words come first because a language
+//! model knows what they have to do with the description; of a bare number it knows nothing (LOG.md has the figures).
 //! **The grade.** The first CWE ID in the answer; strictly, and by [`Hierarchy::credit`] in view 1000.
 
 use std::borrow::Cow;
@@ -23,7 +25,7 @@ use crate::task::{Corpus, Grade, Made, Task};
 
 /// What stands before the description in every question.
 pub const INSTRUCTION: &str = "Which software weakness is the root cause of the vulnerability described below? \
-     Answer with its CWE ID alone, for example CWE-79.";
+     Answer with its name and CWE ID, for example: Cross-site Scripting (CWE-79).";
 
 /// See the file's head.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +62,9 @@ impl Task for CweClassify {
             }
             let hides = CweId::find_in(&one.vulnerability.description).is_some();
             made.counts.questions_with_hidden_id += u64::from(hides);
-            made.examples.push((one.placed.split, one.example(self.name(), *gold)));
+            let title = catalogue.weakness(*gold).map_or("", |weakness| weakness.name.as_str());
+            let answer = said(&gold.to_string(), title);
+            made.examples.push((one.placed.split, one.example(self.name(), *gold, answer)));
             *made.counts.examples.entry(one.placed.split).or_default() += 1;
         }
         made.labels = describe(&train_counts, catalogue);
@@ -71,6 +75,10 @@ impl Task for CweClassify {
     fn input<'a>(&self, example: &'a Example) -> &'a str {
         let question = example.conversation.text_of(Role::User).unwrap_or_default();
         question.strip_prefix(INSTRUCTION).map_or(question, str::trim_start)
+    }
+
+    fn answer(&self, label: &LabelInfo) -> String {
+        said(&label.name, &label.title)
     }
 
     fn grade(&self, example: &Example, answer: &str, hierarchy: &Hierarchy) -> Option<Grade> {
@@ -90,6 +98,16 @@ impl Task for CweClassify {
 #[must_use]
 pub fn question(description: &str) -> String {
     format!("{INSTRUCTION}\n\n{}", hide_ids(description))
+}
+
+/// A weakness in an answer: its ID behind its name, or behind the short name that many names have in brackets at their
+/// end, as `… During Web Page Generation ('Cross-site Scripting')` does.
+fn said(id: &str, title: &str) -> String {
+    let short = title.strip_suffix("')").and_then(|rest| rest.rsplit_once("('")).map(|(_, short)| short);
+    match short.unwrap_or(title).trim() {
+        "" => id.to_owned(),
+        name => format!("{name} ({id})"),
+    }
 }
 
 /// `text` with every CWE ID in it cut down to the letters `CWE`.
@@ -122,13 +140,13 @@ struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    fn example(&self, task: &str, gold: CweId) -> Example {
+    fn example(&self, task: &str, gold: CweId, answer: String) -> Example {
         Example {
             id: self.vulnerability.id.to_string(),
             task: task.into(),
             published: self.vulnerability.published.to_string(),
             group: self.placed.group,
-            conversation: Conversation::question(question(&self.vulnerability.description), gold.to_string()),
+            conversation: Conversation::question(question(&self.vulnerability.description), answer),
             gold: Some(gold.to_string()),
         }
     }
@@ -323,11 +341,22 @@ mod tests {
     }
 
     #[test]
-    fn the_question_is_the_instruction_and_the_description_and_the_answer_is_the_bare_id() {
+    fn the_question_is_the_instruction_and_the_description_and_the_answer_is_name_and_id() {
         let made = make(&[with_labels("CVE-2020-0001", &[label("nvd", true, "CWE-79")])], &[Split::Train], 1);
         let messages = &made.examples[0].1.conversation.messages;
         assert_eq!(messages[0].content, format!("{INSTRUCTION}\n\nA hole."));
         assert_eq!(CweClassify.input(&made.examples[0].1), "A hole.");
-        assert_eq!(messages[1].content, "CWE-79");
+        assert_eq!(messages[1].content, "cross-site scripting (CWE-79)");
+        assert_eq!(CweClassify.answer(&made.labels[0]), messages[1].content);
+        assert!(CweClassify.grade(&made.examples[0].1, &messages[1].content, small().research()).unwrap().strict);
+    }
+
+    #[test]
+    fn a_short_name_at_the_end_of_a_long_one_is_what_is_said() {
+        let long = "Improper Neutralization of Input During Web Page Generation ('Cross-site Scripting')";
+        assert_eq!(said("CWE-79", long), "Cross-site Scripting (CWE-79)");
+        assert_eq!(said("CWE-352", "Cross-Site Request Forgery (CSRF)"), "Cross-Site Request Forgery (CSRF) (CWE-352)");
+        assert_eq!(said("CWE-1", ""), "CWE-1");
+        assert_eq!(said("CWE-1", "('')"), "CWE-1");
     }
 }

@@ -6,10 +6,10 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use wardsmith_records::conversation::Conversation;
 use wardsmith_records::dataset::{Dataset, LabelInfo};
-use wardsmith_records::tasks::cwe_classify;
+use wardsmith_records::tasks::cwe_classify::{self, CweClassify};
 
 use crate::cli;
-use crate::respond::{self, Prompt, Respond, Scores};
+use crate::respond::{self, Choice, Prompt, Respond, Scores};
 use crate::say::{self, count};
 
 /// Descriptions of standard input that are answered together; bounds the memory of a long stream.
@@ -112,8 +112,8 @@ impl Classifier {
         let inputs: Vec<_> = texts.iter().map(|text| cwe_classify::hide_ids(text)).collect();
         let prompt = |(conversation, input)| Prompt { conversation, input };
         let prompts: Vec<Prompt<'_>> = conversations.iter().zip(inputs.iter().map(AsRef::as_ref)).map(prompt).collect();
-        let names: Vec<String> = self.labels.iter().map(|label| label.name.clone()).collect();
-        let scores = self.model.score(&prompts, &names, &|_| ())?;
+        let choices = Choice::all(&self.labels, &CweClassify);
+        let scores = self.model.score(&prompts, &choices, &|_| ())?;
         let classified = |(text, scores): (&&str, &Scores)| Classified {
             text: (*text).to_owned(),
             labels: self.likeliest(scores, top),

@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use wardsmith_records::baselines::majority::Majority;
 use wardsmith_records::baselines::tfidf::{TfidfLinear, TfidfOptions};
+use wardsmith_records::conversation::Role;
 use wardsmith_records::dataset::{Dataset, Example, Split};
 use wardsmith_records::evaluate::{Bootstrap, compare, evaluate};
 use wardsmith_records::metric::Answer;
@@ -17,7 +18,7 @@ use wardsmith_train::progress::read_lines;
 use crate::cli::{self, Method};
 use crate::model_manifest::ModelManifest;
 use crate::report::{CurvePoint, Report, draw_wrong};
-use crate::respond::{self, Prompt, Respond, Scores};
+use crate::respond::{self, Choice, Prompt, Respond, Scores};
 use crate::say::{self, count};
 use crate::{interrupt, resolved};
 
@@ -27,8 +28,8 @@ const CONFUSION_LABELS: usize = 15;
 const WRONG_ANSWERS: usize = 10;
 /// Ranked labels that an answers file keeps.
 const RANKED_LABELS: usize = 10;
-/// Enough for `CWE-1234` in any tokenizer, with a word or two around it.
-const MAX_NEW_TOKENS: usize = 24;
+/// Enough for a weakness's name and number in any tokenizer.
+const MAX_NEW_TOKENS: usize = 48;
 
 /// Runs the command.
 pub(crate) fn run(args: &cli::Eval) -> Result<()> {
@@ -46,7 +47,7 @@ struct Examination {
     dataset: Dataset,
     task: &'static dyn Task,
     examples: Vec<Example>,
-    labels: Vec<String>,
+    choices: Vec<Choice>,
     bootstrap: Bootstrap,
 }
 
@@ -84,8 +85,8 @@ impl Examination {
     fn open(args: &cli::Eval) -> Result<Self> {
         let dataset = Dataset::open(&args.data)?;
         let task = resolved::task_of(&dataset)?;
-        let labels = resolved::label_names(&dataset);
-        if labels.is_empty() {
+        let choices = Choice::all(dataset.labels(), task);
+        if choices.is_empty() {
             bail!("the task `{}` has no labels to grade\nhint: evaluate on a `cwe_classify` dataset", task.name());
         }
         let split = split_named(&args.split);
@@ -96,7 +97,7 @@ impl Examination {
             bail!("the {split} split of `{}` is empty\nhint: prepare with other dates", args.data.display());
         }
         let bootstrap = Bootstrap { seed: args.seed, ..Bootstrap::default() };
-        Ok(Self { dataset, task, examples, labels, bootstrap })
+        Ok(Self { dataset, task, examples, choices, bootstrap })
     }
 
     /// The answers of one model.
@@ -108,7 +109,7 @@ impl Examination {
         let progress = |n: usize| bar.inc(n as u64);
         let answers = match method {
             Method::Auto | Method::Score => {
-                let scores = model.score(&prompts, &self.labels, &progress);
+                let scores = model.score(&prompts, &self.choices, &progress);
                 scores.map(|scores| self.examples.iter().zip(scores).map(|(e, s)| self.scored(e, &s)).collect())
             }
             Method::Generate => {
@@ -130,12 +131,13 @@ impl Examination {
     fn scored(&self, example: &Example, scores: &Scores) -> Answer {
         let mut ranked: Vec<(usize, f64)> = scores.nats.iter().copied().enumerate().collect();
         ranked.sort_by(|left, right| right.1.total_cmp(&left.1));
-        let best = ranked.first().filter(|(_, nats)| nats.is_finite()).map(|&(label, _)| self.labels[label].clone());
+        let best =
+            ranked.first().filter(|(_, nats)| nats.is_finite()).map(|&(choice, _)| self.choices[choice].label.clone());
         let gold = example.gold.clone().unwrap_or_default();
-        let place = self.labels.iter().position(|label| *label == gold);
+        let place = self.choices.iter().position(|choice| choice.label == gold);
         // Without tokens (a classifier) there is no text whose likelihood could be told.
         let tokens = place.and_then(|place| scores.tokens.get(place)).copied().unwrap_or(0);
-        let ranked = ranked.into_iter().map(|(label, nats)| (self.labels[label].clone(), nats)).collect();
+        let ranked = ranked.into_iter().map(|(label, nats)| (self.choices[label].label.clone(), nats)).collect();
         let answer = self.graded(example, best.as_deref().unwrap_or_default());
         Answer { ranked, nats: place.filter(|_| tokens > 0).map(|place| -scores.nats[place]), tokens, ..answer }
     }
@@ -143,14 +145,13 @@ impl Examination {
     /// The answer of a model that wrote `text`.
     fn graded(&self, example: &Example, text: &str) -> Answer {
         let grade = self.task.grade(example, text, &self.dataset.hierarchy).unwrap_or_default();
-        let gold = example.gold.clone().unwrap_or_default();
-        let bytes = gold.len();
+        let said = example.conversation.text_of(Role::Assistant).unwrap_or_default();
         Answer {
             id: example.id.clone(),
-            gold,
+            gold: example.gold.clone().unwrap_or_default(),
             parsed: grade.parsed,
             hierarchical: grade.hierarchical,
-            bytes,
+            bytes: said.len(),
             ..Answer::default()
         }
     }
@@ -170,7 +171,7 @@ impl Examination {
         let (tfidf, learning) = (tfidf?, begun.elapsed());
         let begun = Instant::now();
         let asked: Vec<&str> = self.examples.iter().map(|e| self.task.input(e)).collect();
-        let ranked = tfidf.predict_all(&asked, self.labels.len());
+        let ranked = tfidf.predict_all(&asked, self.choices.len());
         let about = format!(
             "TF-IDF of words and pairs of words, {} features, one linear classifier a label; learned in {:.1} s",
             count(tfidf.features() as u64),
@@ -314,6 +315,6 @@ pub(crate) fn table(report: &Report) -> Vec<String> {
 }
 
 fn row(head: &str, cells: impl Iterator<Item = String>) -> String {
-    let cells: Vec<String> = cells.map(|cell| format!("{cell:>22}")).collect();
+    let cells: Vec<String> = cells.map(|cell| format!("{cell:>24}")).collect();
     format!("{head:<22}{}", cells.join(""))
 }
