@@ -1,8 +1,8 @@
 //! LoRA adapters in PEFT's layout: `adapter_config.json` and `adapter_model.safetensors`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ use crate::weights::{Init, Precision, RandomInit, Stored, TensorSource, Weights,
 const PREFIX: &str = "base_model.model.";
 
 /// The part of PEFT's configuration that matters here; anything that would change the arithmetic is refused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct LoraConfig {
     /// Rank.
     pub r: usize,
@@ -108,56 +108,107 @@ impl TensorSource for PeftNames {
     }
 }
 
+/// An adapter's configuration file.
+pub const CONFIG: &str = "adapter_config.json";
+/// No such file is larger.
+const MAX_CONFIG_BYTES: u64 = 4 << 20;
+/// Keys that change the arithmetic, or that say which tensors are trained; set, they are refused.
+const VARIANTS: [&str; 12] = [
+    "use_rslora",
+    "use_dora",
+    "fan_in_fan_out",
+    "rank_pattern",
+    "alpha_pattern",
+    "layers_to_transform",
+    "layer_replication",
+    "use_qalora",
+    "lora_bias",
+    "target_parameters",
+    "alora_invocation_tokens",
+    "trainable_token_indices",
+];
+/// Initialisations after which the base is not the one that its folder holds.
+const CHANGES_BASE: [&str; 4] = ["pissa", "olora", "corda", "loftq"];
+
+/// A stored adapter's configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredConfig {
+    /// What is computed.
+    pub lora: LoraConfig,
+    /// Where the base lies, as the file says.
+    pub base: Option<PathBuf>,
+    /// Whether it is a classifier's.
+    pub classifier: bool,
+}
+
 /// Reads an adapter's configuration, refusing variants that are computed differently.
-pub fn read_config(folder: &Path) -> Result<LoraConfig> {
-    let path = folder.join("adapter_config.json");
+///
+/// # Errors
+/// The file is missing, too large, not a LoRA configuration, or asks for what is not supported.
+pub fn read_config(folder: &Path) -> Result<StoredConfig> {
+    let path = folder.join(CONFIG);
     let bad = |reason: String| Error::Adapter { path: path.clone(), reason };
+    let bytes = std::fs::metadata(&path).map_err(|e| Error::io("read", &path, e))?.len();
+    if bytes > MAX_CONFIG_BYTES {
+        return Err(bad(format!("it has {bytes} bytes")));
+    }
     let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
     let json: Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
-    if json.get("peft_type").and_then(Value::as_str) != Some("LORA") {
+    let text_of = |key: &str| json.get(key).and_then(Value::as_str);
+    if text_of("peft_type") != Some("LORA") {
         return Err(bad("`peft_type` is not `LORA`".into()));
     }
-    let set = |v: &Value| match v {
-        Value::Null | Value::Bool(false) => false,
-        Value::Object(o) => !o.is_empty(),
-        Value::Array(a) => !a.is_empty(),
-        _ => true,
-    };
-    let variants = [
-        "use_rslora",
-        "use_dora",
-        "fan_in_fan_out",
-        "rank_pattern",
-        "alpha_pattern",
-        "layers_to_transform",
-        "layer_replication",
-        "use_qalora",
-        "lora_bias",
-        "target_parameters",
-        "alora_invocation_tokens",
-    ];
-    if let Some(key) = variants.iter().find(|k| json.get(**k).is_some_and(set)) {
+    if let Some(key) = VARIANTS.iter().find(|key| json.get(**key).is_some_and(is_set)) {
         return Err(bad(format!("`{key}` is not supported")));
     }
-    if json.get("bias").and_then(Value::as_str).is_some_and(|b| b != "none") {
+    if text_of("bias").is_some_and(|bias| bias != "none") {
         return Err(bad("trained biases are not supported".into()));
     }
-    serde_json::from_value(json).map_err(|e| bad(e.to_string()))
+    if let Some(init) = text_of("init_lora_weights").filter(|init| CHANGES_BASE.iter().any(|c| init.starts_with(c))) {
+        return Err(bad(format!("`init_lora_weights` = `{init}` changes the base, which is not supported")));
+    }
+    let saved = json.get("modules_to_save").and_then(Value::as_array).into_iter().flatten();
+    if let Some(other) = saved.filter_map(Value::as_str).find(|name| !["score", "classifier"].contains(name)) {
+        return Err(bad(format!("`modules_to_save` names `{other}`; only a classifier's `score` is supported")));
+    }
+    let (base, task) = (text_of("base_model_name_or_path").map(PathBuf::from), text_of("task_type"));
+    let classifier = task == Some("SEQ_CLS");
+    let lora = serde_json::from_value(json.clone()).map_err(|e| bad(e.to_string()))?;
+    Ok(StoredConfig { lora, base, classifier })
+}
+
+fn is_set(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Object(object) => !object.is_empty(),
+        Value::Array(array) => !array.is_empty(),
+        _ => true,
+    }
 }
 
 /// Puts a stored adapter on its base model.
+///
+/// # Errors
+/// The configuration is refused, or its tensors are not exactly those that it says.
 pub fn load(model: &mut Model, folder: &Path) -> Result<LoraConfig> {
-    let config = read_config(folder)?;
+    let StoredConfig { lora, .. } = read_config(folder)?;
     let file = folder.join("adapter_model.safetensors");
     let mut source = PeftNames { weights: Weights::open_file(&file)? };
-    attach_from(model, &config, &mut source, folder)?;
+    attach_from(model, &lora, &mut source, folder)?;
     let score = model.head.linear.weight;
     let stored = format!("{PREFIX}{}", model.params[score].name);
     if model.head.kind == HeadKind::Classifier && source.weights.contains(&stored) {
         model.params[score].value = source.weights.values(&stored, &model.params[score].shape.clone())?;
         model.pack();
     }
-    Ok(config)
+    let known =
+        |name: &str| model.params.iter().any(|(_, p)| p.trainable && name.strip_prefix(PREFIX) == Some(&p.name));
+    match source.weights.names().find(|name| !known(name)) {
+        Some(name) => {
+            Err(Error::Adapter { path: file, reason: format!("the tensor `{name}` has no place in this model") })
+        }
+        None => Ok(lora),
+    }
 }
 
 /// Writes the trainable tensors as a PEFT adapter. `base` is what PEFT records as the base model's name or path.
@@ -182,7 +233,7 @@ pub fn save(model: &Model, config: &LoraConfig, base: &str, folder: &Path) -> Re
         "fan_in_fan_out": false,
         "inference_mode": true,
     });
-    write_atomically(&folder.join("adapter_config.json"), format!("{json:#}\n").as_bytes())
+    write_atomically(&folder.join(CONFIG), format!("{json:#}\n").as_bytes())
 }
 
 /// Adds every pair into its weight, so that the model stands alone.

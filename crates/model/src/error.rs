@@ -55,7 +55,9 @@ pub enum Error {
         tensor: String,
     },
     /// A tensor has another shape than the configuration says.
-    #[error("the tensor `{tensor}` has shape {found:?}, but the configuration needs {expected:?}")]
+    #[error(
+        "the tensor `{tensor}` has shape {found:?}, but the configuration needs {expected:?}\nhint: the weights and `config.json` must come from the same model"
+    )]
     Shape {
         /// The tensor.
         tensor: String,
@@ -91,7 +93,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A shard index points outside its folder or is otherwise unusable.
-    #[error("`{path}` is not a usable shard index: {reason}")]
+    #[error("`{path}` is not a usable shard index: {reason}\nhint: download or copy the folder again")]
     Index {
         /// The index file.
         path: PathBuf,
@@ -99,7 +101,9 @@ pub enum Error {
         reason: String,
     },
     /// An adapter does not fit.
-    #[error("the adapter `{path}` cannot be used: {reason}")]
+    #[error(
+        "the adapter `{path}` cannot be used: {reason}\nhint: plain LoRA adapters on linear layers of the same base are supported"
+    )]
     Adapter {
         /// The adapter's folder.
         path: PathBuf,
@@ -107,7 +111,9 @@ pub enum Error {
         reason: String,
     },
     /// A batch is malformed.
-    #[error("the batch cannot be run: {reason}")]
+    #[error(
+        "the batch cannot be run: {reason}\nhint: the text, its tokenizer and the model must fit together; a shorter text or `max_len_tokens` may"
+    )]
     Batch {
         /// What is wrong.
         reason: String,

@@ -1,4 +1,4 @@
-//! The arithmetic: each file holds an operation's forward, its backward, a naive reference and their test.
+//! The arithmetic: each file holds an operation's forward and backward, tested against plain loops or differences.
 //!
 //! Slices in, slices out; the caller owns every buffer; shapes stand in the comments, row-major.
 

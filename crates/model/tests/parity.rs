@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use wardsmith_model::checkpoint::{Wanted, load};
+use wardsmith_model::families;
 use wardsmith_model::generate::Limits;
 use wardsmith_model::layers::workspace::Workspace;
 use wardsmith_model::params::Gradients;
@@ -104,7 +105,7 @@ fn check(model: &Model, batch: &Batch, folder: &Path, prefix: &str, what: &str) 
 
 #[test]
 fn language_models_agree_with_transformers() {
-    for family in ["llama", "gpt_neo", "bloom"] {
+    for family in families::ALL.iter().map(|family| family.model_type()) {
         let folder = fixtures().join(family);
         let mut model = load(&folder, &Wanted::AsStored, Purpose::Training).unwrap();
         model.train_all();
@@ -118,7 +119,7 @@ fn language_models_agree_with_transformers() {
 
 #[test]
 fn classifiers_agree_with_transformers() {
-    for family in ["llama", "gpt_neo", "bloom"] {
+    for family in families::ALL.iter().map(|family| family.model_type()) {
         let folder = fixtures().join(family).join("classifier");
         let mut model = load(&folder, &Wanted::AsStored, Purpose::Training).unwrap();
         assert_eq!(model.labels().unwrap().len(), 5);
@@ -133,7 +134,7 @@ fn classifiers_agree_with_transformers() {
 
 #[test]
 fn adapters_agree_with_peft() {
-    for family in ["llama", "gpt_neo", "bloom"] {
+    for family in families::ALL.iter().map(|family| family.model_type()) {
         let base = fixtures().join(family);
         let folder = base.join("lora");
         let mut model = load(&base, &Wanted::AsStored, Purpose::Training).unwrap();
@@ -157,7 +158,7 @@ fn adapters_agree_with_peft() {
 
 #[test]
 fn greedy_continuations_agree_and_the_cache_changes_nothing() {
-    for family in ["llama", "gpt_neo", "bloom"] {
+    for family in families::ALL.iter().map(|family| family.model_type()) {
         let folder = fixtures().join(family);
         let model = load(&folder, &Wanted::AsStored, Purpose::Inference).unwrap();
         let expected = json(&folder.join("expected.json"));
@@ -172,7 +173,7 @@ fn greedy_continuations_agree_and_the_cache_changes_nothing() {
 #[test]
 fn trie_scores_equal_separate_runs() {
     use wardsmith_model::constrain::Trie;
-    for family in ["llama", "gpt_neo", "bloom"] {
+    for family in families::ALL.iter().map(|family| family.model_type()) {
         let model = load(&fixtures().join(family), &Wanted::AsStored, Purpose::Inference).unwrap();
         let prompt = [3, 14, 15, 92, 65, 35];
         let answers = vec![vec![5, 6, 1], vec![5, 7, 8, 1], vec![9, 1], vec![5, 6, 2, 1]];

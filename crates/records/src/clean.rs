@@ -21,7 +21,7 @@ pub fn one_line(text: &str) -> String {
 
 /// Zero-width characters, direction marks and the byte order mark.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -32,7 +32,7 @@ mod tests {
     #[test]
     fn white_space_and_control_characters_become_one_blank() {
         assert_eq!(one_line("  a\r\n\tb\u{a0}\u{0}c  "), "a b c");
-        assert_eq!(one_line("a\u{200b}b \u{feff}"), "ab");
+        assert_eq!(one_line("a\u{200b}b\u{2066} \u{feff}"), "ab");
         assert_eq!(one_line(" \n "), "");
     }
 

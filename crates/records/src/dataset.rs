@@ -258,6 +258,10 @@ impl DatasetWriter {
         let aside = self.partial.with_extension("replaced");
         let replaces = self.target.exists();
         if replaces {
+            if aside.exists() {
+                // Left by a run that was cut off between the renames below.
+                fs::remove_dir_all(&aside).map_err(Error::io("remove", &aside))?;
+            }
             fs::rename(&self.target, &aside).map_err(Error::io("move aside", &self.target))?;
         }
         fs::rename(&self.partial, &self.target).map_err(Error::io("rename to", &self.target))?;

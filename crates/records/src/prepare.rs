@@ -18,6 +18,8 @@ use crate::record::{Published, Vulnerability};
 use crate::split::{Borders, Placed, across_borders, moved, place};
 use crate::task::{self, Caps, Corpus, Task};
 
+/// Training examples that make a weakness a label, unless a recipe says otherwise.
+pub const DEFAULT_MIN_TRAIN_EXAMPLES: usize = 50;
 /// The share of broken records that is accepted, unless a recipe says otherwise.
 pub const DEFAULT_MAX_REJECT_RATE: f64 = 0.01;
 
@@ -63,7 +65,7 @@ pub struct PrepareOptions {
 }
 
 fn default_min_train_examples() -> usize {
-    10
+    DEFAULT_MIN_TRAIN_EXAMPLES
 }
 
 fn default_threshold() -> f64 {

@@ -101,7 +101,7 @@ pub struct Made {
 }
 
 /// What an answer is worth.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Grade {
     /// The answer as a label; `None` where none could be read, which counts as wrong.
     pub parsed: Option<String>,

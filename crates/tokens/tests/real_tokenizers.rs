@@ -13,7 +13,6 @@ const FAMILIES: &[&str] = &["bloom", "gpt-neox-20b", "gpt2", "llama2-tinyllama",
 type Known = (Option<u32>, Option<u32>, usize, bool);
 
 /// The folder of real data, or nothing with a word about it.
-#[expect(clippy::print_stderr, reason = "a test says aloud whether it ran")]
 fn real(test: &str) -> Option<PathBuf> {
     let dir = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/tokenizers"));
     let found = dir.is_dir();

@@ -53,7 +53,7 @@ pub enum Error {
         reason: String,
     },
     /// Nothing to train.
-    #[error("nothing is trainable: {0}")]
+    #[error("nothing is trainable: {0}\nhint: name target modules that the model has, or train it whole")]
     Nothing(&'static str),
     /// From the model.
     #[error(transparent)]

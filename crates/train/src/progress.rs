@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
+use wardsmith_model::weights::write_atomically;
 
 use crate::error::{Error, Result};
 
@@ -62,7 +63,7 @@ impl Progress {
         let path = run.join("metrics.jsonl");
         let kept: Vec<Line> = read_lines(run).into_iter().filter(|l| l.step <= step).collect();
         let text: String = kept.iter().map(|l| serde_json::to_string(l).expect("plain data") + "\n").collect();
-        std::fs::write(&path, text).map_err(|e| Error::io("write", &path, e))?;
+        write_atomically(&path, text.as_bytes())?;
         let file = OpenOptions::new().append(true).open(&path).map_err(|e| Error::io("open", &path, e))?;
         let bar = (show && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new(total).with_position(step);

@@ -1,10 +1,7 @@
 //! Learning rates: warm-up, then cosine (Loshchilov & Hutter 2017), linear or constant.
 
-use serde::{Deserialize, Serialize};
-
 /// The shape after warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// Half a cosine down to the minimum.
     Cosine,

@@ -61,8 +61,8 @@ pub(crate) struct Prepare {
     /// The recipe; its [prepare] table is used.
     #[arg(required_unless_present = "source")]
     pub recipe: Option<PathBuf>,
-    /// A source (nvd, cvelist, cwe) and its file, archive or folder; may be given several times.
-    #[arg(long, value_name = "NAME=PATH")]
+    /// A source (nvd, cvelist, cwe) and its file, archive or folder; once for each source.
+    #[arg(long, value_name = "NAME=PATH", conflicts_with = "recipe")]
     pub source: Vec<String>,
     /// The task: cwe_classify, or document for pretraining text.
     #[arg(long, value_name = "NAME", conflicts_with = "recipe")]

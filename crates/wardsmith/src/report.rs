@@ -14,12 +14,12 @@ mod words;
 mod wrong;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use wardsmith_model::weights::write_atomically;
 use wardsmith_records::evaluate::{Comparison, SystemResult};
 use wardsmith_records::manifest::Manifest;
 
@@ -141,8 +141,9 @@ impl Report {
         fs::create_dir_all(folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
         let mut json = serde_json::to_vec_pretty(self).context("the report cannot be written as JSON")?;
         json.push(b'\n');
-        write_whole(folder, "report.json", &json)?;
-        write_whole(folder, "report.html", self.to_html().as_bytes())
+        write_atomically(&folder.join("report.json"), &json)?;
+        write_atomically(&folder.join("report.html"), self.to_html().as_bytes())?;
+        Ok(())
     }
 
     /// Reads the `report.json` of `folder`. Nothing but tests does so yet.
@@ -194,22 +195,6 @@ impl Report {
             title => format!("{label} {title}"),
         }
     }
-}
-
-/// Writes to a sibling, then renames.
-fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
-    let sibling = folder.join(format!(".{name}.partial"));
-    let target = folder.join(name);
-    let write = || -> std::io::Result<()> {
-        let mut file = File::create(&sibling)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&sibling, &target)
-    };
-    write().map_err(|error| {
-        let _ = fs::remove_file(&sibling);
-        anyhow::Error::new(error).context(format!("cannot write `{}`", target.display()))
-    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! From plain recipes and folders to live objects: datasets, renderers, models, token shards.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -94,22 +94,29 @@ pub(crate) fn lora_config(lora: &LoraRecipe) -> LoraConfig {
     LoraConfig { r: lora.rank, lora_alpha: lora.alpha as f32, target_modules: lora.target_modules.clone() }
 }
 
-/// A model folder, or a PEFT adapter folder whose base lies where its configuration says.
-pub(crate) fn trained(folder: &Path) -> Result<Model> {
-    if !folder.join("adapter_config.json").exists() {
+/// A model folder, or a PEFT adapter folder whose base lies where its configuration says. `labels` are the classes of
+/// a classifier's adapter, which stands on a language model that knows of none.
+pub(crate) fn trained(folder: &Path, labels: &[String]) -> Result<Model> {
+    if !folder.join(adapter::CONFIG).exists() {
         return Ok(checkpoint::load(folder, &Wanted::AsStored, Purpose::Inference)?);
     }
-    let path = folder.join("adapter_config.json");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    let config: Value = serde_json::from_str(&text).with_context(|| format!("`{}` is not JSON", path.display()))?;
-    let base = config.get("base_model_name_or_path").and_then(Value::as_str).map(PathBuf::from);
-    let Some(base) = base.filter(|b| b.join("config.json").exists()) else {
+    let config = adapter::read_config(folder)?;
+    let shown = folder.display();
+    let Some(base) = config.base.filter(|base| base.join("config.json").exists()) else {
         bail!(
-            "the adapter `{}` does not say where its base model lies\nhint: set base_model_name_or_path to the base's folder",
-            folder.display()
+            "the adapter `{shown}` does not say where its base model lies\nhint: set base_model_name_or_path to the base's folder"
         );
     };
-    let mut model = checkpoint::load(&base, &Wanted::AsStored, Purpose::Inference)?;
+    let wanted = match (config.classifier, labels) {
+        (false, _) => Wanted::AsStored,
+        (true, []) => {
+            bail!(
+                "the adapter `{shown}` is a classifier's and does not name its labels\nhint: use the complete model beside it"
+            )
+        }
+        (true, labels) => Wanted::Classifier { labels: labels.to_vec(), seed: 0 },
+    };
+    let mut model = checkpoint::load(&base, &wanted, Purpose::Inference)?;
     adapter::load(&mut model, folder)?;
     Ok(model)
 }
@@ -210,21 +217,53 @@ pub(crate) fn draw(mut examples: Vec<Example>, most: usize, seed: u64) -> Vec<Ex
     examples
 }
 
-/// What identifies a dataset: its manifest.
+/// What identifies a dataset: the SHA-256 of its `manifest.json`, which holds those of its other files.
 pub(crate) fn dataset_digest(dataset: &Dataset) -> Result<[u8; 32]> {
-    let manifest = serde_json::to_vec(&dataset.manifest)?;
-    Ok(Sha256::digest(manifest).into())
+    let path = dataset.path.join("manifest.json");
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    Ok(Sha256::digest(bytes).into())
 }
 
-/// What identifies a run: its recipe, its data and the weights it starts from.
-pub(crate) fn fingerprint(recipe: &str, dataset: &Dataset, model: &Model) -> Result<String> {
+/// What identifies a run: its recipe, its data, how that is rendered, and the weights it starts from.
+pub(crate) fn fingerprint(recipe: &str, dataset: &Dataset, renderer: &Renderer, model: &Model) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(recipe);
     hash.update(dataset_digest(dataset)?);
+    hash.update(renderer.sha256());
     for (_, param) in model.params.iter() {
         param.value.iter().for_each(|x| hash.update(x.to_le_bytes()));
     }
     Ok(hex(&hash.finalize()))
+}
+
+/// The SHA-256 of a folder's weights: of its safetensors files with their names, in the order of these.
+pub(crate) fn weights_digest(folder: &Path) -> Result<String> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
+    paths.sort();
+    let mut hash = Sha256::new();
+    for path in &paths {
+        hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        let mut file = std::fs::File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        std::io::copy(&mut file, &mut Hashing(&mut hash))
+            .with_context(|| format!("cannot read `{}`", path.display()))?;
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+/// Writes into a hash.
+struct Hashing<'a>(&'a mut Sha256);
+
+impl std::io::Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Bytes as lower-case hexadecimal digits.

@@ -1,4 +1,5 @@
-//! What the program says: results on standard output, everything else on standard error. The only place that prints.
+//! What the program says: results on standard output, everything else on standard error. Beside it only
+//! `wardsmith-train`'s progress prints.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};

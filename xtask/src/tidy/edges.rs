@@ -17,9 +17,6 @@ const TABLE: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// Edges that hold for tests alone: `train`'s tests render conversations, whose type is of `records`.
-const IN_TESTS: &[(&str, &[&str])] = &[("wardsmith-train", &["wardsmith-records"])];
-
 /// Crates that open sockets. When `fetch` comes, one of them gets its own rule.
 const NETWORK: &[&str] = &["reqwest", "ureq", "hyper", "curl", "isahc", "attohttpc", "surf", "minreq"];
 
@@ -47,10 +44,9 @@ fn check_manifest(file: &File) -> Vec<Finding> {
         findings.push(finding(format!("`{package}` stands in no table of edges; add it to `xtask/src/tidy/edges.rs`")));
         return findings;
     };
-    let in_tests = IN_TESTS.iter().find(|(name, _)| *name == package).map_or(&[][..], |(_, allowed)| allowed);
     for (section, name) in dependencies.iter().filter(|(_, name)| name.starts_with(OURS)) {
         let name = name.as_str();
-        if !(allowed.contains(&name) || section == "dev-dependencies" && in_tests.contains(&name)) {
+        if !allowed.contains(&name) {
             findings.push(finding(format!("`{package}` must not depend on `{name}` ({section})")));
         }
     }
@@ -103,15 +99,6 @@ mod tests {
                 .replace("wardsmith-tokens.workspace = true", "t = { package = \"wardsmith-tokens\", path = \"x\" }");
             assert_eq!(found(&renamed).len(), 1, "{section}");
         }
-    }
-
-    #[test]
-    fn an_edge_for_tests_alone_is_allowed_there_alone() {
-        let of = |section: &str| {
-            found(&format!("[package]\nname = \"wardsmith-train\"\n[{section}]\nwardsmith-records.workspace = true\n"))
-        };
-        assert!(of("dev-dependencies").is_empty());
-        assert_eq!(of("dependencies").len(), 1);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 /// Folders that hold nothing written by hand.
-const SKIPPED: &[&str] = &["target", ".git", "runs", "data", "node_modules", "__pycache__"];
+const SKIPPED: &[&str] =
+    &["target", ".git", "runs", "data", "feeds", "models", "reports", "wardsmith-demo", "venv", "__pycache__"];
 /// What the rules read; fixtures and data tell of foreign machines and may.
 const READ: &[&str] = &["rs", "toml", "md", "py", "sh", "yml", "yaml"];
 const MAX_FILE_BYTES: u64 = 4 << 20;

@@ -9,6 +9,9 @@ use crate::spec::{Biases, DecoderSpec, NameMap, NormKind, Positions};
 /// `model_type = "llama"`.
 pub struct Llama;
 
+/// Longer documents are refused whatever a configuration promises: its table of angles is made before the first token.
+const MAX_POSITIONS: usize = 1 << 17;
+
 impl Llama {
     fn refuse(feature: String) -> Error {
         Error::Unsupported { family: "llama", feature }
@@ -57,7 +60,7 @@ impl Family for Llama {
         };
         config.require_multiple(("head_dim", head_dim), ("2", 2))?;
         let attention_bias = config.flag_or("attention_bias", false)?;
-        let length = config.optional_size("max_position_embeddings")?.unwrap_or(2048);
+        let length = config.optional_size("max_position_embeddings")?.unwrap_or(2048).min(MAX_POSITIONS);
         Ok(DecoderSpec {
             vocab: config.size("vocab_size")?,
             hidden,

@@ -1,7 +1,7 @@
 //! The exponential function, written so that the compiler can compute many at once.
 //!
 //! `e^x = 2^n · e^r` with `|r| <= ln 2 / 2` and a polynomial for `e^r` (the minimax coefficients of the Cephes library's
-//! `expf`, Moshier 1992). Relative error below 2e-7.
+//! `expf`, Moshier 1992). Relative error below 3e-7.
 
 /// `e^x`; 0 below -87.3 and about 1.6e38 above 88.
 #[inline(always)]

@@ -3,8 +3,8 @@
 //! Nothing that was published when the test had begun may be learned from, so this task is stricter with dates than
 //! the split is. Left out are descriptions that their group moved into an earlier split than their own date names,
 //! and, from training and validation, descriptions dated only by the year of their ID, which says when the ID was
-//! reserved: the text may be years younger. Catalogue entries are always for training; the CVEs that they cite as
-//! observed examples are left out of their text.
+//! reserved: the text may be years younger. Catalogue entries are always for training, whatever their
+//! edition's date: they are what a label means. The CVEs that they cite as observed examples are left out of their text.
 
 use crate::conversation::{Conversation, Role};
 use crate::dataset::{Example, Split};

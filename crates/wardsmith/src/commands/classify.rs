@@ -1,16 +1,17 @@
 //! `wardsmith classify`: descriptions → their likeliest weaknesses.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, IsTerminal, Read};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
+use wardsmith_records::clean::one_line;
 use wardsmith_records::conversation::Conversation;
 use wardsmith_records::dataset::{Dataset, LabelInfo};
 use wardsmith_records::tasks::cwe_classify::{self, CweClassify};
 
 use crate::cli;
 use crate::respond::{self, Choice, Prompt, Respond, Scores};
-use crate::say::{self, count};
+use crate::say;
 
 /// Descriptions of standard input that are answered together; bounds the memory of a long stream.
 const DESCRIPTIONS_PER_BATCH: usize = 256;
@@ -28,13 +29,8 @@ pub(crate) fn run(args: &cli::Classify) -> Result<()> {
         say::note("reading descriptions, one a line; end with Ctrl-D");
     }
     let mut batch = Vec::new();
-    for (number, line) in stdin.lock().lines().enumerate() {
-        let line = line.with_context(|| {
-            format!(
-                "line {} of standard input cannot be read\nhint: descriptions are UTF-8 text, one a line",
-                number + 1
-            )
-        })?;
+    let mut input = stdin.lock();
+    while let Some(line) = next_line(&mut input)? {
         batch.push(line);
         if batch.len() == DESCRIPTIONS_PER_BATCH || stdin.is_terminal() {
             classifier.answer(&batch, args)?;
@@ -42,6 +38,20 @@ pub(crate) fn run(args: &cli::Classify) -> Result<()> {
         }
     }
     classifier.answer(&batch, args)
+}
+
+/// The next line, none longer than [`MAX_DESCRIPTION_BYTES`]: a stream without line ends must not fill the memory.
+fn next_line(input: &mut impl BufRead) -> Result<Option<String>> {
+    let hint = "hint: descriptions are UTF-8 text, one a line, of at most 1 MiB";
+    let mut line = Vec::new();
+    let most = MAX_DESCRIPTION_BYTES as u64 + 1;
+    let read = input.by_ref().take(most).read_until(b'\n', &mut line);
+    let bytes = read.with_context(|| format!("standard input cannot be read\n{hint}"))?;
+    if bytes as u64 == most {
+        bail!("a line of standard input is too long\n{hint}");
+    }
+    let line = String::from_utf8(line).map_err(|_| anyhow!("a line of standard input is not UTF-8\n{hint}"))?;
+    Ok((bytes > 0).then_some(line))
 }
 
 /// A model with the labels it chooses from.
@@ -89,12 +99,6 @@ impl Classifier {
 
     fn answer(&self, texts: &[String], args: &cli::Classify) -> Result<()> {
         let texts: Vec<&str> = texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).collect();
-        if let Some(long) = texts.iter().find(|text| text.len() > MAX_DESCRIPTION_BYTES) {
-            bail!(
-                "a description has {} bytes\nhint: one description a line, of at most 1 MiB",
-                count(long.len() as u64)
-            );
-        }
         for classified in self.classify(&texts, args.top.into())? {
             if args.json {
                 say::result(serde_json::to_string(&classified)?);
@@ -138,11 +142,30 @@ impl Classifier {
 /// The answer for people.
 fn lines(classified: &Classified) -> Vec<String> {
     const MOST: usize = 100;
-    let shown: String = match classified.text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", classified.text[..end].trim_end()),
-        None => classified.text.clone(),
+    let text = one_line(&classified.text);
+    let shown: String = match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", text[..end].trim_end()),
+        None => text,
     };
     let label =
         |likely: &Likely| format!("  {:>5.1} %  {:<9} {}", 100.0 * likely.probability, likely.label, likely.title);
     std::iter::once(shown).chain(classified.labels.iter().map(label)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_one_by_one_and_endless_ones_are_refused() {
+        let mut input = "first\n\nlast".as_bytes();
+        let mut lines = Vec::new();
+        while let Some(line) = next_line(&mut input).unwrap() {
+            lines.push(line);
+        }
+        assert_eq!(lines, ["first\n", "\n", "last"]);
+        let endless = std::io::repeat(b'a');
+        assert!(next_line(&mut std::io::BufReader::new(endless)).unwrap_err().to_string().contains("too long"));
+        assert!(next_line(&mut &b"\xff\n"[..]).unwrap_err().to_string().contains("not UTF-8"));
+    }
 }

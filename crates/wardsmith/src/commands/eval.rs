@@ -64,13 +64,11 @@ pub(crate) fn evaluated(args: &cli::Eval) -> Result<Report> {
     let shown = count(examination.examples.len() as u64);
     say::note(format_args!("asking {shown} questions of the {} split", args.split));
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make `{}`", args.out.display()))?;
-    let (model, manifest) = respond::open(&args.model)?;
     let name = if args.base.is_some() { "tuned" } else { "model" };
-    let mut systems = vec![examination.ask(name, &*model, args.method)?];
-    drop(model);
+    let (main, manifest) = examination.ask_folder(name, &args.model, args.method)?;
+    let mut systems = vec![main];
     if let Some(base) = &args.base {
-        let (base, _) = respond::open(base)?;
-        systems.push(examination.ask("base", &*base, args.method)?);
+        systems.push(examination.ask_folder("base", base, args.method)?.0);
     }
     if !args.no_baselines {
         systems.extend(examination.baselines()?);
@@ -98,6 +96,14 @@ impl Examination {
         }
         let bootstrap = Bootstrap { seed: args.seed, ..Bootstrap::default() };
         Ok(Self { dataset, task, examples, choices, bootstrap })
+    }
+
+    /// The answers of the model in `folder`, and what the folder says of it.
+    fn ask_folder(&self, name: &'static str, folder: &Path, method: Method) -> Result<(System, Option<ModelManifest>)> {
+        let (model, manifest) = respond::open(folder)?;
+        let mut system = self.ask(name, &*model, method)?;
+        system.facts.push((format!("{name}: SHA-256 of the weights"), resolved::weights_digest(folder)?));
+        Ok((system, manifest))
     }
 
     /// The answers of one model.

@@ -18,11 +18,12 @@ pub(crate) fn run(args: &cli::Prepare) -> Result<()> {
         Some(path) => Recipe::load(path, &args.set)?,
         None => from_flags(args)?,
     };
+    let seed = recipe.seed;
     let Some(recipe) = recipe.prepare else {
         bail!("the recipe has no [prepare] table\nhint: it says sources, task and dates; see recipes/");
     };
     say::note(format_args!("preparing `{}` from {}", recipe.task, sources(&recipe)));
-    let dataset = make(&recipe, 0, &args.out, args.overwrite)?;
+    let dataset = make(&recipe, seed, &args.out, args.overwrite)?;
     for line in summary(&dataset.manifest.report) {
         say::result(line);
     }
@@ -41,7 +42,11 @@ fn from_flags(args: &cli::Prepare) -> Result<Recipe> {
         let (name, path) = source
             .split_once('=')
             .with_context(|| format!("`--source {source}` is not NAME=PATH\nhint: such as --source nvd=feeds/nvd"))?;
-        sets.push(format!("prepare.sources.{name}={}", serde_json::to_string(path)?));
+        let key = format!("prepare.sources.{name}=");
+        if sets.iter().any(|set| set.starts_with(&key)) {
+            bail!("--source {name} is given twice\nhint: put its files into one folder and name that");
+        }
+        sets.push(format!("{key}{}", serde_json::to_string(path)?));
     }
     if let Some(task) = &args.task {
         sets.push(format!("prepare.task={task}"));

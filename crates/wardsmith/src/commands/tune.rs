@@ -121,7 +121,7 @@ impl<'a> Job<'a> {
         write_atomically(&path, text.as_bytes())?;
         let sources = Sources {
             dataset_sha256: resolved::hex(&resolved::dataset_digest(&dataset)?),
-            run_sha256: resolved::fingerprint(&text, &dataset, &model)?,
+            run_sha256: resolved::fingerprint(&text, &dataset, &renderer, &model)?,
             recipe: text,
         };
         let task = resolved::task_of(&dataset)?.name().to_owned();

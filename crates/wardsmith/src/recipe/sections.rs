@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use wardsmith_records::dedup::DEFAULT_THRESHOLD;
+use wardsmith_records::prepare::{DEFAULT_MAX_REJECT_RATE, DEFAULT_MIN_TRAIN_EXAMPLES};
 use wardsmith_records::record::Published;
 use wardsmith_records::{source, task};
 
@@ -52,11 +54,11 @@ fn prepare(mut reader: Reader<'_>) -> PrepareRecipe {
     let prepare = PrepareRecipe {
         sources: sources(&mut reader),
         task: task_name(&mut reader),
-        min_train_examples: reader.or("min_train_examples", 50, check::at_least(1)),
+        min_train_examples: reader.or("min_train_examples", DEFAULT_MIN_TRAIN_EXAMPLES, check::at_least(1)),
         validation_from: reader.or("validation_from", day("2023-07-01"), check::any),
         test_from: reader.or("test_from", day("2024-01-01"), check::any),
-        near_duplicate_similarity: reader.or("near_duplicate_similarity", 0.8, check::above_zero_to(1.0)),
-        max_reject_rate: reader.or("max_reject_rate", 0.01, check::zero_to(1.0)),
+        near_duplicate_similarity: reader.or("near_duplicate_similarity", DEFAULT_THRESHOLD, check::above_zero_to(1.0)),
+        max_reject_rate: reader.or("max_reject_rate", DEFAULT_MAX_REJECT_RATE, check::zero_to(1.0)),
         max_examples: reader.section("max_examples").map(max_examples).unwrap_or_default(),
     };
     if prepare.test_from <= prepare.validation_from {

@@ -3,6 +3,8 @@
 use wardsmith_records::evaluate::Difference;
 use wardsmith_records::metric::Estimate;
 
+pub(super) use crate::say::count;
+
 /// A metric's title and what it says, by its name.
 const METRICS: &[(&str, &str, &str)] = &[
     ("accuracy", "Accuracy", "answers that name the right label"),
@@ -117,19 +119,6 @@ impl Verdict {
     }
 }
 
-/// A count with thousands separators.
-pub(super) fn count(count: u64) -> String {
-    let digits = count.to_string();
-    let mut grouped = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
 /// A number with a proper minus sign and never a negative zero.
 pub(super) fn decimals(number: f64, places: usize) -> String {
     if !number.is_finite() {
@@ -188,8 +177,6 @@ mod tests {
 
     #[test]
     fn numbers_are_written_for_people() {
-        assert_eq!(count(1_234_567), "1,234,567");
-        assert_eq!(count(123), "123");
         assert_eq!(value("share", 0.1234), "12.3 %");
         assert_eq!(difference("share", -0.0123), "−1.2 points");
         assert_eq!(difference("share", -0.000_01), "0.0 points");

@@ -21,7 +21,7 @@ fn json(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// A dataset, and three runs: `base`, `adapted` (LoRA) and `classifier`.
+/// A dataset, and four runs: `base`, `adapted` (LoRA), `classifier`, and `both`.
 fn trained(at: &Path) {
     feeds(at);
     let recipe = |name: &str, model: &str| {
@@ -34,6 +34,10 @@ fn trained(at: &Path) {
          max_position_embeddings = 128, window_size = 32 }",
     );
     recipe("adapted", "[model]\nbase = \"base/model\"\n[lora]\nrank = 4\ntarget_modules = [\"q_proj\", \"v_proj\"]");
+    recipe(
+        "both",
+        "[model]\nbase = \"base/model\"\nhead = \"classifier\"\n[lora]\nrank = 4\ntarget_modules = [\"q_proj\"]",
+    );
     recipe("classifier", "[model]\nbase = \"base/model\"\nhead = \"classifier\"");
     done(
         at,
@@ -52,7 +56,7 @@ fn trained(at: &Path) {
         ],
     );
     done(at, &["tokenizer", "--data", "data", "--vocab", "500", "--out", "tokenizer"]);
-    for name in ["base", "adapted", "classifier"] {
+    for name in ["base", "adapted", "classifier", "both"] {
         let said = done(at, &["tune", &format!("{name}.toml"), "--out", name]);
         assert!(said.contains("best validation loss"), "{said}");
     }
@@ -142,6 +146,8 @@ fn adapter_and_merged_model_answer_alike(at: &Path) {
         let answer: Value = serde_json::from_str(&said).unwrap();
         answer["labels"].as_array().unwrap().iter().map(|label| label["probability"].as_f64().unwrap()).collect()
     };
-    let (merged, apart) = (probabilities("adapted/model"), probabilities("adapted/adapter"));
-    assert!(merged.iter().zip(&apart).all(|(m, a)| (m - a).abs() < 1e-4), "{merged:?} against {apart:?}");
+    for run in ["adapted", "both"] {
+        let (merged, apart) = (probabilities(&format!("{run}/model")), probabilities(&format!("{run}/adapter")));
+        assert!(merged.iter().zip(&apart).all(|(m, a)| (m - a).abs() < 1e-4), "{run}: {merged:?} against {apart:?}");
+    }
 }
