@@ -11,10 +11,11 @@ pub(crate) fn aloud(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// The program, in a folder, on two threads.
+/// The program, in a folder, on two threads unless `args` say otherwise.
 pub(crate) fn wardsmith(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wardsmith"));
-    command.current_dir(folder).args(["--threads", "2"]).args(args);
+    let threads: &[&str] = if args.contains(&"--threads") { &[] } else { &["--threads", "2"] };
+    command.current_dir(folder).args(threads).args(args);
     command
 }
 

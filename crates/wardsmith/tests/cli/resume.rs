@@ -1,4 +1,5 @@
-//! A run that is killed in the middle and resumed leaves the same bytes of weights as one that was left alone.
+//! A run that is killed in the middle and resumed leaves the same bytes of weights as one that was left alone, and so
+//! does a run on another number of threads.
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
@@ -29,7 +30,7 @@ fn steps(run: &Path) -> usize {
 }
 
 #[test]
-fn killed_and_resumed_equals_uninterrupted() {
+fn killed_and_resumed_equals_uninterrupted_on_any_number_of_threads() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     feeds(at);
@@ -61,6 +62,9 @@ fn killed_and_resumed_equals_uninterrupted() {
     assert!(!good && text.contains("--resume cut"), "a run is not overwritten: {text}");
     let (good, text) = run(at, &["tune", "--resume", "cut"]);
     assert!(good, "{text}");
+    let (good, text) = run(at, &["--threads", "1", "tune", "tiny.toml", "--out", "alone"]);
+    assert!(good, "{text}");
     let weights = |run: &str| fs::read(at.join(run).join("model/model.safetensors")).unwrap();
     assert!(weights("whole") == weights("cut"), "the weights differ");
+    assert!(weights("whole") == weights("alone"), "the number of threads changes the weights");
 }
