@@ -49,15 +49,17 @@ pub fn load(folder: &Path, wanted: &Wanted, purpose: Purpose) -> Result<Model> {
     let mut weights = Weights::open(folder, family.names().prefix)?;
     let stored = labels_of(&json);
     let labels = match wanted {
-        Wanted::AsStored => stored,
+        Wanted::AsStored => stored.clone(),
         Wanted::LanguageModel => None,
         Wanted::Classifier { labels, .. } => Some(labels.clone()),
     };
     let count = labels.as_ref().map(Vec::len);
     set_head(&mut json, family, labels);
     match wanted {
-        Wanted::Classifier { seed, .. } => {
-            let mut source = WithNewHead { weights: &mut weights, fresh: RandomInit { seed: *seed } };
+        Wanted::Classifier { labels, seed } => {
+            // Rows of a head mean classes in their order: those of other labels are of no use.
+            let reuse = stored.is_none_or(|stored| stored == *labels);
+            let mut source = WithNewHead { weights: &mut weights, fresh: RandomInit { seed: *seed }, reuse };
             Model::build(family, (spec, json), count, &mut source, purpose)
         }
         _ => Model::build(family, (spec, json), count, &mut weights, purpose),

@@ -192,11 +192,13 @@ pub struct WithNewHead<'a> {
     pub weights: &'a mut Weights,
     /// For tensors that are not there and whose name starts with `score.`.
     pub fresh: RandomInit,
+    /// Whether a head that is there has the wanted classes; otherwise it is left.
+    pub reuse: bool,
 }
 
 impl TensorSource for WithNewHead<'_> {
     fn tensor(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Vec<f32>> {
-        if name.starts_with("score.") && !self.weights.contains(name) {
+        if name.starts_with("score.") && !(self.reuse && self.weights.contains(name)) {
             self.fresh.tensor(name, shape, init)
         } else {
             self.weights.values(name, shape)

@@ -235,7 +235,8 @@ mod tests {
     fn an_answer_counted_twice_weighs_as_much_as_two_equal_answers() {
         let mut once = answers(&[("a", "a"), ("a", "b"), ("b", "a"), ("c", "")]);
         for (answer, nats) in once.iter_mut().zip([0.5, 1.5, 0.25, 3.0]) {
-            *answer = Answer { nats: Some(nats), tokens: 3, bytes: 6, hierarchical: 0.5, ..answer.clone() };
+            let ranked = vec![(answer.gold.clone(), -0.5)];
+            *answer = Answer { ranked, nats: Some(nats), tokens: 3, bytes: 6, hierarchical: 0.5, ..answer.clone() };
         }
         let twice = [once.clone(), vec![once[1].clone()]].concat();
         for metric in ALL {

@@ -56,6 +56,7 @@ fn options(sources: Vec<(String, PathBuf)>, tasks: &[&str]) -> PrepareOptions {
     let date = |text: &str| text.parse().unwrap();
     PrepareOptions {
         max_reject_rate: 0.25,
+        min_train_examples: 10,
         ..PrepareOptions::new(sources, tasks, date("2023-01-01"), date("2024-01-01"))
     }
 }

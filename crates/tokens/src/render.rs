@@ -6,6 +6,7 @@
 //! Text from outside can never form a special token: `</s>` in an advisory stays four characters
 //! ([`Tokenizer`] says where it must be cut; the cut survives the template as a private character).
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -147,6 +148,10 @@ impl Renderer {
     /// The template refuses the conversation.
     pub fn label_ids<S: AsRef<str>>(&self, prompt: &Conversation, labels: &[S]) -> Result<Vec<Vec<u32>>> {
         let mut messages = asked(&prompt.messages).to_vec();
+        // The answer's tokens are its own; a long question would only be rendered again and again.
+        for message in messages.iter_mut().filter(|message| message.role == Role::User) {
+            message.content = shortened(&message.content, MIN_KEPT_CHARS);
+        }
         let asked = messages.len();
         labels
             .iter()
@@ -308,7 +313,7 @@ impl Renderer {
 
     /// Tokenises `messages` segment by segment. They end with an answer, or a generation prompt is put behind them.
     fn tokens(&self, messages: &[Message]) -> Result<Tokens> {
-        let (messages, mark) = self.defused(messages);
+        let (messages, mark) = self.defused(messages)?;
         let mut tokens = Tokens { ids: Vec::new(), mask: Vec::new(), prompt_len: 0 };
         for segment in self.turns.segments(&self.tokenizer, &messages)? {
             if segment.supervised {
@@ -339,22 +344,23 @@ impl Renderer {
     }
 
     /// Puts a private character into every special token that a message's content spells out. `None`: there was none.
-    fn defused(&self, messages: &[Message]) -> (Vec<Message>, Option<char>) {
+    fn defused(&self, messages: &[Message]) -> Result<(Vec<Message>, Option<char>)> {
         let mut messages = messages.to_vec();
         let cuts: Vec<Vec<usize>> = messages.iter().map(|message| self.tokenizer.cuts(&message.content)).collect();
         if cuts.iter().all(Vec::is_empty) {
-            return (messages, None);
+            return Ok((messages, None));
         }
-        let unused = |mark: &char| !messages.iter().any(|message| message.content.contains(*mark));
-        let mark = ('\u{F0000}'..='\u{FFFFD}')
-            .find(unused)
-            .expect("no text within the limits holds 65,534 different private characters");
+        let used: HashSet<char> = messages.iter().flat_map(|message| message.content.chars()).collect();
+        let mark = ('\u{F0000}'..='\u{FFFFD}').find(|mark| !used.contains(mark)).ok_or(Error::Conversation {
+            reason: "it spells out a special token beside all 65,534 private characters".to_owned(),
+            hint: "this is no text; leave it out",
+        })?;
         for (message, cuts) in messages.iter_mut().zip(cuts) {
             for cut in cuts.into_iter().rev() {
                 message.content.insert(cut, mark);
             }
         }
-        (messages, Some(mark))
+        Ok((messages, Some(mark)))
     }
 }
 
@@ -531,13 +537,23 @@ mod tests {
 
     #[test]
     fn a_classifier_reads_the_text_alone_and_its_beginning_where_it_is_long() {
-        let renderer = renderer(12);
-        let short = renderer.render_text("A path </s> <|endoftext|>").unwrap();
-        assert_eq!(whole(&renderer, &short), "A path </s> <|endoftext|>");
-        assert!(!short.ids.contains(&renderer.tokenizer.eos_id().unwrap()) && !short.truncated);
+        let (renderer, wide) = (renderer(12), renderer(64));
+        let short = wide.render_text("A path </s> <|endoftext|>").unwrap();
+        assert_eq!(whole(&wide, &short), "<|endoftext|>A path </s> <|endoftext|>");
+        let special = wide.tokenizer.eos_id().unwrap();
+        assert!(short.ids[0] == special && !short.ids[1..].contains(&special) && !short.truncated);
         let long = renderer.render_text(&"A path with dots. ".repeat(200_000)).unwrap();
         assert!(long.truncated && long.ids.len() == 12 && long.mask.iter().all(|learned| !learned));
-        assert!(renderer.render_text("").unwrap_err().to_string().contains("hint:"));
+        assert_eq!(renderer.render_text("").unwrap().ids.len(), 1, "the token that begins every text");
+    }
+
+    #[test]
+    fn a_text_of_all_private_characters_is_refused_and_stops_no_labels() {
+        let renderer = renderer(4096);
+        let all: String = ('\u{F0000}'..='\u{FFFFD}').collect();
+        let hostile = Conversation::question(format!("<|endoftext|>{all}"), "x");
+        assert!(renderer.render_prompt(&hostile).unwrap_err().to_string().contains("hint:"));
+        assert_eq!(renderer.label_ids(&hostile, &["CWE-79"]).unwrap().len(), 1);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub enum Error {
     },
     /// The loss is no longer a number.
     #[error(
-        "the {what} of step {step} is {value}\nhint: lower the learning rate or the gradient norm limit; the last checkpoint before it is kept"
+        "the {what} of step {step} is {value}\nhint: lower the learning rate or the gradient norm limit, and start again in another folder"
     )]
     NonFinite {
         /// Loss or gradient norm.

@@ -17,7 +17,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     match commands::run(cli::Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => say::finish(),
         Err(error) => say::error(&error),
     }
 }

@@ -102,9 +102,12 @@ pub(crate) fn trained(folder: &Path, labels: &[String]) -> Result<Model> {
     }
     let config = adapter::read_config(folder)?;
     let shown = folder.display();
-    let Some(base) = config.base.filter(|base| base.join("config.json").exists()) else {
+    let said = config.base.unwrap_or_default();
+    let places = [said.clone(), folder.join(&said)];
+    let Some(base) = places.into_iter().find(|base| base.join("config.json").exists()) else {
         bail!(
-            "the adapter `{shown}` does not say where its base model lies\nhint: set base_model_name_or_path to the base's folder"
+            "the base of the adapter `{shown}` is not at `{}`\nhint: go to the folder it was tuned in, or set base_model_name_or_path in its adapter_config.json",
+            said.display()
         );
     };
     let wanted = match (config.classifier, labels) {
@@ -198,8 +201,10 @@ pub(crate) fn set_special_tokens(config: &mut Value, tokenizer: &Tokenizer) {
     let pad = tokenizer.pad_id().or(tokenizer.eos_id());
     for (key, id) in [("bos_token_id", tokenizer.bos_id()), ("eos_token_id", tokenizer.eos_id()), ("pad_token_id", pad)]
     {
-        if let Some(id) = id {
-            config.entry(key).or_insert(id.into());
+        if let Some(id) = id
+            && config.get(key).is_none_or(Value::is_null)
+        {
+            config.insert(key.into(), id.into());
         }
     }
 }

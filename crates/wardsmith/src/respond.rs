@@ -5,7 +5,6 @@
 //! [`wardsmith_tokens::Renderer`] and nobody else.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail};
 use rayon::prelude::*;
@@ -21,7 +20,7 @@ use wardsmith_records::task::Task;
 use wardsmith_tokens::Renderer;
 
 use crate::model_manifest::ModelManifest;
-use crate::say::Interrupted;
+use crate::say::{self, Interrupted};
 use crate::{interrupt, resolved};
 
 /// Texts of one classifier batch hold about so many tokens.
@@ -75,6 +74,9 @@ pub(crate) trait Respond {
     /// How it answers, in a word or two for reports.
     fn about(&self) -> String;
 
+    /// How it chooses among given answers.
+    fn chooses(&self) -> &'static str;
+
     /// Scores `choices` as answers to each prompt.
     fn score(&self, prompts: &[Prompt<'_>], choices: &[Choice], progress: &dyn Fn(usize)) -> Result<Vec<Scores>>;
 
@@ -103,12 +105,12 @@ pub(crate) fn open(folder: &Path) -> Result<(Box<dyn Respond>, Option<ModelManif
 }
 
 fn shape(model: &Model) -> String {
-    format!("{} with {} weights", model.family.model_type(), crate::say::count(model.params.count(false) as u64))
+    format!("{} with {} weights", model.family.model_type(), say::count(model.params.count(false) as u64))
 }
 
 /// Fails once Ctrl-C was pressed.
-fn go_on(flag: &AtomicBool) -> Result<()> {
-    if flag.load(Ordering::Relaxed) {
+pub(crate) fn go_on() -> Result<()> {
+    if interrupt::raised() {
         return Err(Interrupted("stopped; nothing was written".into()).into());
     }
     Ok(())
@@ -120,10 +122,9 @@ fn for_each<T: Send>(
     progress: &dyn Fn(usize),
     work: impl Fn(&Prompt<'_>, &mut Workspace) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
-    let stop = interrupt::flag();
     let mut all = Vec::with_capacity(prompts.len());
     for chunk in prompts.chunks(PROMPTS_PER_CHUNK) {
-        go_on(stop)?;
+        go_on()?;
         let done = chunk.par_iter().map_init(Workspace::default, |workspace, prompt| work(prompt, workspace));
         all.extend(done.collect::<Result<Vec<T>>>()?);
         progress(chunk.len());
@@ -137,6 +138,10 @@ struct LanguageModel {
 }
 
 impl Respond for LanguageModel {
+    fn chooses(&self) -> &'static str {
+        "the label whose text is the likeliest answer to the instruction and the description"
+    }
+
     fn about(&self) -> String {
         format!("language model, {}", shape(&self.model))
     }
@@ -173,8 +178,22 @@ struct Classifier {
 
 impl Classifier {
     /// The place of each choice among the classes, where it has one.
-    fn classes(&self, choices: &[Choice]) -> Vec<Option<usize>> {
-        choices.iter().map(|choice| self.labels.iter().position(|label| *label == choice.label)).collect()
+    fn classes(&self, choices: &[Choice]) -> Result<Vec<Option<usize>>> {
+        let place = |choice: &Choice| self.labels.iter().position(|label| *label == choice.label);
+        let classes: Vec<Option<usize>> = choices.iter().map(place).collect();
+        let missing = classes.iter().filter(|class| class.is_none()).count();
+        if missing == classes.len() {
+            let first = |labels: &mut dyn Iterator<Item = &String>| labels.next().cloned().unwrap_or_default();
+            bail!(
+                "the classifier knows none of the {missing} labels (it has such as `{}`, asked for are such as `{}`)\nhint: use the dataset whose labels it was tuned on",
+                first(&mut self.labels.iter()),
+                first(&mut choices.iter().map(|choice| &choice.label))
+            );
+        }
+        if missing > 0 {
+            say::note(format_args!("warning: the classifier has no class for {missing} of {} labels", classes.len()));
+        }
+        Ok(classes)
     }
 
     /// Rendered texts in batches of about [`TOKENS_PER_BATCH`] tokens; the target of each is its last token.
@@ -197,17 +216,20 @@ impl Classifier {
 }
 
 impl Respond for Classifier {
+    fn chooses(&self) -> &'static str {
+        "the likeliest class of the description alone"
+    }
+
     fn about(&self) -> String {
         format!("classifier over {} labels, {}", self.labels.len(), shape(&self.model))
     }
 
     fn score(&self, prompts: &[Prompt<'_>], choices: &[Choice], progress: &dyn Fn(usize)) -> Result<Vec<Scores>> {
-        let classes = self.classes(choices);
-        let stop = interrupt::flag();
+        let classes = self.classes(choices)?;
         let mut workspace = Workspace::default();
         let mut all = Vec::with_capacity(prompts.len());
         for batch in self.batches(prompts)? {
-            go_on(stop)?;
+            go_on()?;
             let mut logits = self.model.logits(&batch, &mut workspace)?;
             for row in logits.chunks_exact_mut(self.labels.len()) {
                 log_softmax(row);

@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -29,10 +30,32 @@ pub(crate) fn note(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// One line of result.
+/// Why results no longer reach standard output.
+static OUTPUT: OnceLock<ErrorKind> = OnceLock::new();
+
+/// One line of result. What goes wrong is told at the end, by [`finish`], so that work which is not about the output is
+/// done all the same.
 pub(crate) fn result(text: impl Display) {
-    // As above: `wardsmith … | head` must not fail.
-    let _ = writeln!(std::io::stdout(), "{text}");
+    if let Err(error) = writeln!(std::io::stdout(), "{text}") {
+        OUTPUT.get_or_init(|| error.kind());
+    }
+}
+
+/// Whether nobody hears results any more, as behind `| head`.
+pub(crate) fn is_closed() -> bool {
+    OUTPUT.get().is_some()
+}
+
+/// The status of a program that did its work: a failure where results were lost, other than to a reader that had enough.
+pub(crate) fn finish() -> ExitCode {
+    match OUTPUT.get() {
+        None | Some(ErrorKind::BrokenPipe) => ExitCode::SUCCESS,
+        Some(kind) => {
+            let hint = system_hint(*kind).unwrap_or("look at where standard output leads");
+            note(format_args!("error: results could not be written to standard output: {kind}\nhint: {hint}"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Shows why the program ends.

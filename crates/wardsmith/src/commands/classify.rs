@@ -30,7 +30,18 @@ pub(crate) fn run(args: &cli::Classify) -> Result<()> {
     }
     let mut batch = Vec::new();
     let mut input = stdin.lock();
-    while let Some(line) = next_line(&mut input)? {
+    loop {
+        let line = match next_line(&mut input) {
+            Ok(Some(line)) => line,
+            Ok(None) => break,
+            Err(error) => {
+                classifier.answer(&batch, args)?;
+                return Err(error);
+            }
+        };
+        if say::is_closed() {
+            return Ok(());
+        }
         batch.push(line);
         if batch.len() == DESCRIPTIONS_PER_BATCH || stdin.is_terminal() {
             classifier.answer(&batch, args)?;
@@ -44,7 +55,8 @@ pub(crate) fn run(args: &cli::Classify) -> Result<()> {
 fn next_line(input: &mut impl BufRead) -> Result<Option<String>> {
     let hint = "hint: descriptions are UTF-8 text, one a line, of at most 1 MiB";
     let mut line = Vec::new();
-    let most = MAX_DESCRIPTION_BYTES as u64 + 1;
+    // With the end of its line, and one more to see that it is too long.
+    let most = MAX_DESCRIPTION_BYTES as u64 + 2;
     let read = input.by_ref().take(most).read_until(b'\n', &mut line);
     let bytes = read.with_context(|| format!("standard input cannot be read\n{hint}"))?;
     if bytes as u64 == most {

@@ -102,7 +102,7 @@ fn next(out: &Path) {
          What next:\n\
          - Ask it yourself:   wardsmith classify --model {model} \"…\"\n\
          - Your own data:     wardsmith prepare --source nvd=FEEDS --source cwe=cwec_latest.xml.zip --task cwe_classify --out data/cwe\n\
-         - A larger base:     copy {recipe}, set model.base to a Hugging Face folder (SmolLM2, GPT-Neo, BLOOM, TinyLlama)\n\
+         - A larger base:     copy {recipe}, set model.base to a Hugging Face folder (SmolLM2, TinyLlama)\n\
          \u{20}                    and train.dataset to data/cwe, then: wardsmith tune my.toml --out runs/cwe\n\
          This base has read little and weighs 11 MB: it shows the way, not how good a model can be."
     ));

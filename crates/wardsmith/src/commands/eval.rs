@@ -60,6 +60,7 @@ struct System {
 
 /// Asks every system and measures the answers.
 pub(crate) fn evaluated(args: &cli::Eval) -> Result<Report> {
+    interrupt::flag();
     let examination = Examination::open(args)?;
     let shown = count(examination.examples.len() as u64);
     say::note(format_args!("asking {shown} questions of the {} split", args.split));
@@ -73,10 +74,12 @@ pub(crate) fn evaluated(args: &cli::Eval) -> Result<Report> {
     if !args.no_baselines {
         systems.extend(examination.baselines()?);
     }
+    let report = examination.report(args, &systems, manifest)?;
+    // Behind the long work, so that a run which is stopped leaves the answers and the report of one evaluation.
     for system in &systems {
         write_answers(&args.out, system)?;
     }
-    examination.report(args, &systems, manifest)
+    Ok(report)
 }
 
 impl Examination {
@@ -103,7 +106,28 @@ impl Examination {
         let (model, manifest) = respond::open(folder)?;
         let mut system = self.ask(name, &*model, method)?;
         system.facts.push((format!("{name}: SHA-256 of the weights"), resolved::weights_digest(folder)?));
+        if let Some(manifest) = &manifest {
+            self.check(name, manifest, &mut system)?;
+        }
         Ok((system, manifest))
+    }
+
+    /// Says whether the model learned from this very dataset, whose splits are known not to overlap.
+    fn check(&self, name: &str, manifest: &ModelManifest, system: &mut System) -> Result<()> {
+        if manifest.task != self.task.name() {
+            // A base that was pretrained on plain texts: the borders of its dataset are told in its recipe.
+            return Ok(());
+        }
+        let same = manifest.dataset_sha256 == resolved::hex(&resolved::dataset_digest(&self.dataset)?);
+        let said = match same {
+            true => "this one",
+            false => "another one: nothing here says that it has not learned from the examples it was asked",
+        };
+        if !same {
+            say::note(format_args!("warning: {name} was tuned on a dataset that is not this one"));
+        }
+        system.facts.push((format!("{name}: tuned on the dataset"), said.to_owned()));
+        Ok(())
     }
 
     /// The answers of one model.
@@ -124,7 +148,7 @@ impl Examination {
             }
         };
         bar.finish_and_clear();
-        let how = if method == Method::Generate { "writes its answer freely" } else { "chooses the likeliest label" };
+        let how = if method == Method::Generate { "written freely" } else { model.chooses() };
         let facts = vec![
             (format!("{name}: model"), model.about()),
             (format!("{name}: answers"), how.to_owned()),
@@ -143,7 +167,8 @@ impl Examination {
         let place = self.choices.iter().position(|choice| choice.label == gold);
         // Without tokens (a classifier) there is no text whose likelihood could be told.
         let tokens = place.and_then(|place| scores.tokens.get(place)).copied().unwrap_or(0);
-        let ranked = ranked.into_iter().map(|(label, nats)| (self.choices[label].label.clone(), nats)).collect();
+        let possible = ranked.into_iter().filter(|(_, nats)| nats.is_finite());
+        let ranked = possible.map(|(label, nats)| (self.choices[label].label.clone(), nats)).collect();
         let answer = self.graded(example, best.as_deref().unwrap_or_default());
         Answer { ranked, nats: place.filter(|_| tokens > 0).map(|place| -scores.nats[place]), tokens, ..answer }
     }
@@ -157,7 +182,8 @@ impl Examination {
             gold: example.gold.clone().unwrap_or_default(),
             parsed: grade.parsed,
             hierarchical: grade.hierarchical,
-            bytes: said.len(),
+            // The end of the answer is surprising too, and counts as one byte.
+            bytes: said.len() + 1,
             ..Answer::default()
         }
     }
@@ -207,15 +233,14 @@ impl Examination {
         for system in systems {
             results.push(evaluate(system.name, &system.answers, self.bootstrap, CONFUSION_LABELS));
             bar.inc(1);
+            respond::go_on()?;
         }
         let main = &systems[0];
         for other in &systems[1..] {
             let pair = compare((main.name, &main.answers), (other.name, &other.answers), self.bootstrap);
             comparisons.push(pair?);
             bar.inc(1);
-            if interrupt::flag().load(std::sync::atomic::Ordering::Relaxed) {
-                return Err(say::Interrupted("stopped; no report was written".into()).into());
-            }
+            respond::go_on()?;
         }
         bar.finish_and_clear();
         let title = format!("{} on {}", last_parts(&args.model), last_parts(&args.data));

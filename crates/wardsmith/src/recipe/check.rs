@@ -17,6 +17,14 @@ pub(super) fn at_least(least: usize) -> impl Fn(&usize) -> Checked {
     }
 }
 
+/// Whole numbers from `least` to `most`.
+pub(super) fn within(least: usize, most: usize) -> impl Fn(&usize) -> Checked {
+    move |number| match (least..=most).contains(number) {
+        true => Ok(()),
+        false => Err(Wrong::new(format!("`{number}` is out of range"), format!("from {least} to {most}"))),
+    }
+}
+
 /// Numbers above zero up to `most`.
 pub(super) fn above_zero_to(most: f64) -> impl Fn(&f64) -> Checked {
     move |number| match *number > 0.0 && *number <= most {

@@ -149,8 +149,8 @@ fn train(mut reader: Reader<'_>) -> TrainRecipe {
     let train = TrainRecipe {
         dataset: reader.optional("dataset", check::path),
         max_len_tokens: reader.or("max_len_tokens", 256, check::at_least(2)),
-        tokens_per_pack: reader.or("tokens_per_pack", 4096, check::at_least(2)),
-        packs_per_step: reader.or("packs_per_step", 1, check::at_least(1)),
+        tokens_per_pack: reader.or("tokens_per_pack", 4096, check::within(2, 1 << 22)),
+        packs_per_step: reader.or("packs_per_step", 1, check::within(1, 1 << 16)),
         length: length(&mut reader),
         learning_rate: reader.or("learning_rate", 3e-4, check::above_zero_to(10.0)),
         schedule: schedule(&mut reader),
