@@ -1,7 +1,7 @@
 //! What stands on the decoder: the language model's vocabulary or a classifier's labels.
 //!
 //! Only supervised positions reach the head: their hidden states are gathered first. They are then taken in blocks of rows
-//! small enough that a block's logits stay within [`LOGITS_PER_BLOCK`], so that (tokens × vocabulary) never exists at once
+//! small enough that a block's logits stay within `LOGITS_PER_BLOCK`, so that (tokens × vocabulary) never exists at once
 //! and no logit is computed twice.
 
 use crate::layers::linear::{Backward, Linear};

@@ -1,7 +1,7 @@
 //! The training loop: batches in, weights out, everything that happened written down.
 //!
 //! [`feed`] gives steps of packed documents, [`step`] turns one into gradients and an [`adamw`] update at the rate of
-//! [`schedule`], [`run`] repeats that, evaluates, saves ([`resume`]) and shows [`progress`].
+//! [`schedule`], [`run`](mod@run) repeats that, evaluates, saves ([`resume`]) and shows [`progress`].
 
 pub mod adamw;
 pub mod error;

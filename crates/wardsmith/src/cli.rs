@@ -58,7 +58,7 @@ pub(crate) struct Demo {
 /// `wardsmith prepare`.
 #[derive(Debug, Args)]
 pub(crate) struct Prepare {
-    /// The recipe; its [prepare] table is used.
+    /// The recipe; its table `prepare` is used.
     #[arg(required_unless_present = "source")]
     pub recipe: Option<PathBuf>,
     /// A source (nvd, cvelist, cwe) and its file, archive or folder; once for each source.
@@ -95,7 +95,7 @@ pub(crate) struct Tokenizer {
 /// `wardsmith tune`.
 #[derive(Debug, Args)]
 pub(crate) struct Tune {
-    /// The recipe; its [model], [lora] and [train] tables are used.
+    /// The recipe; its tables `model`, `lora` and `train` are used.
     #[arg(required_unless_present = "resume")]
     pub recipe: Option<PathBuf>,
     /// The dataset, instead of the recipe's train.dataset.
