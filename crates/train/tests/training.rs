@@ -185,6 +185,24 @@ fn an_interrupted_run_saves_and_another_recipe_is_not_resumed() {
 }
 
 #[test]
+fn training_that_no_longer_helps_stops_early_and_leaves_the_best_weights() {
+    // The validation follows another rule than the training, so that learning the one makes the other worse.
+    let mut other = pattern(1000);
+    other.targets.iter_mut().for_each(|target| target.token = (target.token + 7) % 96);
+    let validation = [other];
+    let folder = tempfile::tempdir().unwrap();
+    let options = RunOptions { eval_every_steps: 2, patience: 3, ..options(400) };
+    let mut trainer = fresh();
+    let never = AtomicBool::new(false);
+    let mut feed = Patterns { position: 0 };
+    let outcome = run(&mut trainer, &mut feed, &validation, folder.path(), &options, &never).unwrap();
+    assert_eq!(outcome.ending, Ending::EarlyStop);
+    let (best, step) = outcome.state.best.unwrap();
+    assert_eq!(outcome.state.step, step + 2 * 3, "three evaluations without improvement");
+    assert_eq!(trainer.evaluate(&validation).unwrap(), best, "the best weights are back, not the last");
+}
+
+#[test]
 fn a_tiny_model_learns_a_pattern_by_heart() {
     let mut trainer = fresh();
     let batch = pattern(1);

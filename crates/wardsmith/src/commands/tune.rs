@@ -70,6 +70,9 @@ pub(crate) fn tune(recipe: &Recipe, out: &Path) -> Result<()> {
         let text = format!("stopped at step {}; go on with: wardsmith tune --resume {}", state.step, out.display());
         return Err(Interrupted(text).into());
     }
+    if trained.outcome.ending == Ending::EarlyStop {
+        say::note("stopped early: the validation loss no longer falls");
+    }
     if let Some((loss, step)) = state.best {
         say::note(format_args!("best validation loss {loss:.4} nats at step {step}"));
     }
