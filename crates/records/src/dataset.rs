@@ -112,6 +112,10 @@ impl Dataset {
     /// # Errors
     /// Where it is no dataset, of another format version, or its label files differ from its manifest.
     pub fn open(path: &Path) -> Result<Self> {
+        if !path.join(MANIFEST).exists() {
+            let detail = format!("there is no {MANIFEST} in it");
+            return Err(Error::BadDataset { path: path.to_path_buf(), detail });
+        }
         let manifest: Manifest = read_json(&path.join(MANIFEST))?;
         let bad = |detail: String| Error::BadDataset { path: path.to_path_buf(), detail };
         if manifest.format != FORMAT {
@@ -412,7 +416,8 @@ mod tests {
         assert!(matches!(Dataset::open(&target), Err(Error::BadDataset { .. })));
         fs::write(target.join("manifest.json"), "{}").unwrap();
         assert!(matches!(Dataset::open(&target), Err(Error::BadDataset { .. })));
-        assert!(matches!(Dataset::open(folder.path()), Err(Error::Io { .. })));
+        let message = Dataset::open(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("there is no manifest.json") && message.contains("hint:"), "{message}");
     }
 
     #[test]

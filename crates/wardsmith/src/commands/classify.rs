@@ -20,6 +20,9 @@ const MAX_DESCRIPTION_BYTES: usize = 1 << 20;
 
 /// Runs the command.
 pub(crate) fn run(args: &cli::Classify) -> Result<()> {
+    if !args.text.is_empty() && args.text.iter().all(|text| text.trim().is_empty()) {
+        bail!("the description is empty\nhint: write it between quotes, or leave it out to read standard input");
+    }
     let classifier = Classifier::open(args)?;
     if !args.text.is_empty() {
         return classifier.answer(&args.text, args);

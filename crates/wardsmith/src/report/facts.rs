@@ -36,7 +36,9 @@ fn dataset_facts(report: &Report, manifest: &Manifest) -> Vec<(String, String)> 
         fact("Labels", words::count(task.labels));
     }
     if let (Some(validation), Some(test)) = (&split.validation_from, &split.test_from) {
-        let dates = format!("training before {validation}, validation before {test}, test from then on");
+        let dates = format!(
+            "training before {validation}, validation before {test}, test from then on; near-duplicates stand with their oldest relative"
+        );
         fact("Split by publication", dates);
     }
     fact(

@@ -71,6 +71,14 @@ fn an_empty_folder_and_no_folder() {
 }
 
 #[test]
+fn a_folder_that_is_no_dataset_and_a_description_that_is_none() {
+    let folder = changed_model(|_| ());
+    let args = ["eval", "--model", "model", "--data", "nowhere", "--out", "report"];
+    fails(folder.path(), &args, &["nowhere", "there is no manifest.json"], "report");
+    fails(folder.path(), &["classify", "--model", "model", "--data", "data", " "], &["description is empty"], "report");
+}
+
+#[test]
 fn a_recipe_with_three_mistakes() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = "name = \"x\"\n[model]\nbase = \"m\"\n[train]\nmax_stepz = 10\nepochs = 2\nlearning_rate = \"fast\"\nbeta1 = 1.5\n";
