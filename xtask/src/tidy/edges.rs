@@ -9,7 +9,10 @@ const OURS: &str = "wardsmith";
 
 /// The allowed edges, tests included. The binary may use all.
 const TABLE: &[(&str, &[&str])] = &[
-    ("wardsmith-records", &[]),
+    ("wardsmith-documents", &[]),
+    ("wardsmith-fetch", &[]),
+    ("wardsmith-records", &["wardsmith-documents"]),
+    ("wardsmith-tables", &["wardsmith-records"]),
     ("wardsmith-model", &[]),
     ("wardsmith-tokens", &["wardsmith-records"]),
     ("wardsmith-train", &["wardsmith-tokens", "wardsmith-model"]),

@@ -1,0 +1,1 @@
+//! Public feeds from their original servers or a mirror.

@@ -1,0 +1,1 @@
+//! Datasets as tables: Apache Arrow, Parquet and a Hugging Face dataset folder.
