@@ -38,7 +38,7 @@ impl Catalogue {
             Record::Weakness(one) => drop(self.weaknesses.insert(one.id, *one)),
             Record::Category(one) => drop(self.categories.insert(one.id, one)),
             Record::View(one) => drop(self.views.insert(one.id, one)),
-            Record::Vulnerability(_) | Record::Withdrawn(_) => {}
+            _ => {}
         }
     }
 

@@ -1,4 +1,5 @@
-//! A dataset on disk: a folder with `manifest.json`, `labels.json`, `hierarchy.json` and one JSON-lines file a split.
+//! A dataset on disk: a folder with `manifest.json`, `hierarchy.json` and a folder a task, which holds `labels.json` and
+//! one JSON-lines file a split.
 //!
 //! It is written to a sibling folder and renamed when complete, so that a dataset that exists is whole. Its manifest
 //! holds the SHA-256 of every file, and reading checks it.
@@ -62,7 +63,7 @@ impl fmt::Display for Split {
 }
 
 /// One line of a split's file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Example {
     /// CVE ID, or the ID of a document.
@@ -73,11 +74,28 @@ pub struct Example {
     pub published: String,
     /// Its group of near-duplicates: no group has members in two splits.
     pub group: u64,
+    /// The sources that it is made of, such as `nvd`.
+    pub sources: Vec<String>,
+    /// How often it counts in training, where 1 is once.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub weight: f64,
+    /// It may teach, but is never exported or quoted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
     /// What is asked and answered.
     pub conversation: Conversation,
     /// The right label, such as `CWE-79`; `None` for documents.
     #[serde(default)]
     pub gold: Option<String>,
+}
+
+fn once() -> f64 {
+    1.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_once(weight: &f64) -> bool {
+    *weight == once()
 }
 
 /// One label of the label set.
@@ -100,8 +118,8 @@ pub struct Dataset {
     pub path: PathBuf,
     /// How it was made.
     pub manifest: Manifest,
-    /// The label set, most frequent first.
-    pub labels: Vec<LabelInfo>,
+    /// The label set of each task that has one, most frequent first.
+    pub labels: BTreeMap<String, Vec<LabelInfo>>,
     /// View 1000, for hierarchical grades; empty where no catalogue was read.
     pub hierarchy: Hierarchy,
 }
@@ -125,29 +143,53 @@ impl Dataset {
             let found = manifest.format_version;
             return Err(bad(format!("its format version is {found}, not {FORMAT_VERSION}")));
         }
-        for name in [LABELS, HIERARCHY] {
-            verify(path, &manifest, name, &sha256_of_file(&path.join(name))?.sha256)?;
+        let mut labels = BTreeMap::new();
+        verify(path, &manifest, HIERARCHY, &sha256_of_file(&path.join(HIERARCHY))?.sha256)?;
+        for task in &manifest.tasks {
+            let name = in_task(task, LABELS)?;
+            if manifest.files.contains_key(&name) {
+                verify(path, &manifest, &name, &sha256_of_file(&path.join(&name))?.sha256)?;
+                labels.insert(task.clone(), read_json(&path.join(&name))?);
+            }
         }
-        Ok(Self {
-            labels: read_json(&path.join(LABELS))?,
-            hierarchy: read_json(&path.join(HIERARCHY))?,
-            path: path.to_path_buf(),
-            manifest,
-        })
+        Ok(Self { labels, hierarchy: read_json(&path.join(HIERARCHY))?, path: path.to_path_buf(), manifest })
     }
 
-    /// The label set, most frequent first.
+    /// The label set of `task`, most frequent first; empty where its answers are no labels.
     #[must_use]
-    pub fn labels(&self) -> &[LabelInfo] {
-        &self.labels
+    pub fn labels(&self, task: &str) -> &[LabelInfo] {
+        self.labels.get(task).map_or(&[], Vec::as_slice)
     }
 
-    /// The examples of `split`, in the file's order.
+    /// The task called `wanted`, or the only one where nothing is wanted.
+    ///
+    /// # Errors
+    /// Where the dataset has no such task, or several and none is wanted.
+    pub fn task(&self, wanted: Option<&str>) -> Result<&str> {
+        let tasks = &self.manifest.tasks;
+        let names = || tasks.iter().map(|task| format!("`{task}`")).collect::<Vec<_>>().join(", ");
+        match (wanted, tasks.as_slice()) {
+            (None, [only]) => Ok(only),
+            (None, _) => Err(Error::Options {
+                problem: format!("`{}` holds several tasks", self.path.display()),
+                hint: format!("name one of {}", names()),
+            }),
+            (Some(wanted), tasks) => {
+                tasks.iter().find(|task| *task == wanted).map(String::as_str).ok_or_else(|| Error::Options {
+                    problem: format!("`{}` holds no task `{wanted}`", self.path.display()),
+                    hint: format!("it holds {}", names()),
+                })
+            }
+        }
+    }
+
+    /// The examples of `task` in `split`, in the file's order.
     ///
     /// # Errors
     /// Where a line is no example, or the file's digest is not the manifest's.
-    pub fn examples(&self, split: Split) -> Result<Vec<Example>> {
-        let path = self.path.join(split.file_name());
+    pub fn examples(&self, task: &str, split: Split) -> Result<Vec<Example>> {
+        let name = in_task(task, &split.file_name())?;
+        let path = self.path.join(&name);
         let file = File::open(&path).map_err(Error::io("read", &path))?;
         let mut reader = BufReader::new(Digesting::new(file));
         let mut examples = Vec::new();
@@ -164,9 +206,19 @@ impl Dataset {
             examples.push(example);
         }
         let summary = reader.into_inner().finish();
-        verify(&self.path, &self.manifest, &split.file_name(), &summary.sha256)?;
+        verify(&self.path, &self.manifest, &name, &summary.sha256)?;
         Ok(examples)
     }
+}
+
+/// The path of a task's file from the manifest on. Task names come from a file, so only plain ones make a path.
+fn in_task(task: &str, file: &str) -> Result<String> {
+    let plain = !task.is_empty() && task.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    if plain {
+        return Ok(format!("{task}/{file}"));
+    }
+    let detail = format!("`{}` is no name of a task", task.chars().take(40).collect::<String>());
+    Err(Error::BadDataset { path: file.into(), detail })
 }
 
 /// Holds a digest against the manifest's.
@@ -197,7 +249,8 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
 pub struct DatasetWriter {
     target: PathBuf,
     partial: PathBuf,
-    splits: BTreeMap<Split, BufWriter<Digesting<File>>>,
+    files: BTreeMap<String, FileSummary>,
+    labels: BTreeMap<String, Vec<LabelInfo>>,
 }
 
 impl DatasetWriter {
@@ -217,44 +270,41 @@ impl DatasetWriter {
             fs::remove_dir_all(&partial).map_err(Error::io("clear", &partial))?;
         }
         fs::create_dir_all(&partial).map_err(Error::io("create", &partial))?;
-        let mut writer = Self { target: target.to_path_buf(), partial, splits: BTreeMap::new() };
-        for split in Split::ALL {
-            let path = writer.partial.join(split.file_name());
-            let file = File::create(&path).map_err(Error::io("create", &path))?;
-            writer.splits.insert(split, BufWriter::with_capacity(1 << 18, Digesting::new(file)));
-        }
-        Ok(writer)
+        Ok(Self { target: target.to_path_buf(), partial, files: BTreeMap::new(), labels: BTreeMap::new() })
     }
 
-    /// Adds a line to a split's file.
+    /// Writes all examples of a task, in their order, and its label set, where it has one.
     ///
     /// # Errors
-    /// Where the disk refuses.
-    pub fn write(&mut self, split: Split, example: &Example) -> Result<()> {
-        let path = self.partial.join(split.file_name());
-        let out = self.splits.get_mut(&split).expect("create opened every split");
-        serde_json::to_writer(&mut *out, example)
-            .map_err(std::io::Error::from)
-            .and_then(|()| out.write_all(b"\n"))
-            .map_err(Error::io("write", &path))
+    /// Where the name is none of a task, or the disk refuses.
+    pub fn write_task(&mut self, task: &str, examples: &[(Split, Example)], labels: &[LabelInfo]) -> Result<()> {
+        let folder = self.partial.join(in_task(task, "")?);
+        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        for split in Split::ALL {
+            let name = in_task(task, &split.file_name())?;
+            let of_split = examples.iter().filter(|(own, _)| *own == split).map(|(_, example)| example);
+            let summary = write_lines(&self.partial.join(&name), of_split)?;
+            self.files.insert(name, summary);
+        }
+        if !labels.is_empty() {
+            let name = in_task(task, LABELS)?;
+            self.files.insert(name.clone(), write_json(&self.partial.join(&name), labels)?);
+            self.labels.insert(task.into(), labels.to_vec());
+        }
+        Ok(())
     }
 
     /// Writes the rest, puts the dataset in its place and opens it. `manifest.files` is filled in here.
     ///
     /// # Errors
     /// Where the disk refuses.
-    pub fn finish(mut self, mut manifest: Manifest, labels: &[LabelInfo], hierarchy: &Hierarchy) -> Result<Dataset> {
-        for (split, out) in std::mem::take(&mut self.splits) {
-            let path = self.partial.join(split.file_name());
-            let digesting = out.into_inner().map_err(|error| Error::io("write", &path)(error.into_error()))?;
-            digesting.get_ref().sync_all().map_err(Error::io("write", &path))?;
-            manifest.files.insert(split.file_name(), digesting.finish());
-        }
-        manifest.files.insert(LABELS.into(), write_json(&self.partial.join(LABELS), &labels)?);
+    pub fn finish(mut self, mut manifest: Manifest, hierarchy: &Hierarchy) -> Result<Dataset> {
+        manifest.files = std::mem::take(&mut self.files);
+        let labels = std::mem::take(&mut self.labels);
         manifest.files.insert(HIERARCHY.into(), write_json(&self.partial.join(HIERARCHY), hierarchy)?);
         write_json(&self.partial.join(MANIFEST), &manifest)?;
         self.put_in_place()?;
-        Ok(Dataset { path: self.target.clone(), manifest, labels: labels.to_vec(), hierarchy: hierarchy.clone() })
+        Ok(Dataset { path: self.target.clone(), manifest, labels, hierarchy: hierarchy.clone() })
     }
 
     /// Renames the finished folder to the target; an older dataset there steps aside first and is removed last.
@@ -304,6 +354,25 @@ fn is_older_dataset(path: &Path) -> bool {
     manifest.is_ok_and(|manifest| manifest["format"] == FORMAT)
 }
 
+fn write_lines<'a>(path: &Path, examples: impl Iterator<Item = &'a Example>) -> Result<FileSummary> {
+    let file = File::create(path).map_err(Error::io("create", path))?;
+    let mut out = BufWriter::with_capacity(1 << 18, Digesting::new(file));
+    for example in examples {
+        serde_json::to_writer(&mut out, example)
+            .map_err(std::io::Error::from)
+            .and_then(|()| out.write_all(b"\n"))
+            .map_err(Error::io("write", path))?;
+    }
+    close(out, path)
+}
+
+/// Empties the buffer, waits for the disk, and tells what was written.
+fn close(out: BufWriter<Digesting<File>>, path: &Path) -> Result<FileSummary> {
+    let digesting = out.into_inner().map_err(|error| Error::io("write", path)(error.into_error()))?;
+    digesting.get_ref().sync_all().map_err(Error::io("write", path))?;
+    Ok(digesting.finish())
+}
+
 fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<FileSummary> {
     let file = File::create(path).map_err(Error::io("create", path))?;
     let mut out = BufWriter::new(Digesting::new(file));
@@ -311,9 +380,7 @@ fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<FileSumma
         .map_err(std::io::Error::from)
         .and_then(|()| out.write_all(b"\n"))
         .map_err(Error::io("write", path))?;
-    let digesting = out.into_inner().map_err(|error| Error::io("write", path)(error.into_error()))?;
-    digesting.get_ref().sync_all().map_err(Error::io("write", path))?;
-    Ok(digesting.finish())
+    close(out, path)
 }
 
 #[cfg(test)]
@@ -328,6 +395,9 @@ mod tests {
             task: "cwe_classify".into(),
             published: "2024-01-02".into(),
             group: 7,
+            sources: vec!["nvd".into()],
+            weight: 1.0,
+            private: false,
             conversation: Conversation::question("what?\n\u{2028}", "CWE-79"),
             gold: Some("CWE-79".into()),
         }
@@ -335,8 +405,6 @@ mod tests {
 
     fn write(target: &Path, overwrite: bool, id: &str) -> Result<Dataset> {
         let mut writer = DatasetWriter::create(target, overwrite)?;
-        writer.write(Split::Train, &example(id))?;
-        writer.write(Split::Test, &example("CVE-2024-0002"))?;
         let label = LabelInfo {
             name: "CWE-79".into(),
             title: "Cross-site Scripting".into(),
@@ -345,7 +413,9 @@ mod tests {
         };
         let hierarchy = Hierarchy { view: 1000, parents: [(CweId(79), vec![CweId(74)])].into() };
         let manifest = Manifest::new(vec!["cwe_classify".into()], serde_json::Value::Null, Report::default());
-        writer.finish(manifest, &[label], &hierarchy)
+        let examples = [(Split::Train, example(id)), (Split::Test, example("CVE-2024-0002"))];
+        writer.write_task("cwe_classify", &examples, &[label])?;
+        writer.finish(manifest, &hierarchy)
     }
 
     fn names_in(folder: &Path) -> Vec<String> {
@@ -362,12 +432,13 @@ mod tests {
         let written = write(&target, false, "CVE-2024-0001").unwrap();
         let opened = Dataset::open(&target).unwrap();
         assert_eq!(opened.manifest, written.manifest);
-        assert_eq!((opened.labels(), &opened.hierarchy), (written.labels(), &written.hierarchy));
-        assert_eq!(opened.examples(Split::Train).unwrap(), [example("CVE-2024-0001")]);
-        assert!(opened.examples(Split::Validation).unwrap().is_empty());
+        assert_eq!((&opened.labels, &opened.hierarchy), (&written.labels, &written.hierarchy));
+        assert_eq!(opened.examples("cwe_classify", Split::Train).unwrap(), [example("CVE-2024-0001")]);
+        assert!(opened.examples("cwe_classify", Split::Validation).unwrap().is_empty());
+        assert_eq!(names_in(&target), ["cwe_classify", "hierarchy.json", "manifest.json"]);
         assert_eq!(
-            names_in(&target),
-            ["hierarchy.json", "labels.json", "manifest.json", "test.jsonl", "train.jsonl", "validation.jsonl"]
+            names_in(&target.join("cwe_classify")),
+            ["labels.json", "test.jsonl", "train.jsonl", "validation.jsonl"]
         );
         assert_eq!(names_in(target.parent().unwrap()), ["set"], "nothing is left beside it");
     }
@@ -381,7 +452,7 @@ mod tests {
         assert!(message.contains("exists already\nhint:"), "{message}");
         write(&target, true, "CVE-2024-0009").unwrap();
         let dataset = Dataset::open(&target).unwrap();
-        assert_eq!(dataset.examples(Split::Train).unwrap()[0].id, "CVE-2024-0009");
+        assert_eq!(dataset.examples("cwe_classify", Split::Train).unwrap()[0].id, "CVE-2024-0009");
         let other = folder.path().join("precious");
         fs::create_dir(&other).unwrap();
         fs::write(other.join("thesis.txt"), "years of work").unwrap();
@@ -394,7 +465,7 @@ mod tests {
     fn a_writer_that_is_dropped_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = DatasetWriter::create(&folder.path().join("set"), false).unwrap();
-        writer.write(Split::Train, &example("CVE-2024-0001")).unwrap();
+        writer.write_task("document", &[(Split::Train, example("CVE-2024-0001"))], &[]).unwrap();
         drop(writer);
         assert!(names_in(folder.path()).is_empty());
     }
@@ -404,15 +475,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("set");
         write(&target, false, "CVE-2024-0001").unwrap();
-        let train = target.join("train.jsonl");
+        let train = target.join("cwe_classify/train.jsonl");
         let text = fs::read_to_string(&train).unwrap();
         fs::write(&train, text.replace("CWE-79", "CWE-80")).unwrap();
         let dataset = Dataset::open(&target).unwrap();
-        let message = dataset.examples(Split::Train).unwrap_err().to_string();
+        let message = dataset.examples("cwe_classify", Split::Train).unwrap_err().to_string();
         assert!(message.contains("train.jsonl") && message.contains("was changed"), "{message}");
         fs::write(&train, "{\"id\":1}\n").unwrap();
-        assert!(dataset.examples(Split::Train).unwrap_err().to_string().contains("line 1 is no example"));
-        fs::write(target.join("labels.json"), "[]").unwrap();
+        assert!(
+            dataset.examples("cwe_classify", Split::Train).unwrap_err().to_string().contains("line 1 is no example")
+        );
+        fs::write(target.join("cwe_classify/labels.json"), "[]").unwrap();
         assert!(matches!(Dataset::open(&target), Err(Error::BadDataset { .. })));
         fs::write(target.join("manifest.json"), "{}").unwrap();
         assert!(matches!(Dataset::open(&target), Err(Error::BadDataset { .. })));
@@ -421,15 +494,26 @@ mod tests {
     }
 
     #[test]
+    fn a_task_whose_name_leaves_the_folder_is_refused_and_a_wanted_task_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = write(&folder.path().join("set"), false, "CVE-2024-0001").unwrap();
+        for name in ["..", "a/b", "", "/etc"] {
+            assert!(dataset.examples(name, Split::Train).unwrap_err().to_string().contains("is no name of a task"));
+        }
+        assert_eq!(dataset.task(None).unwrap(), "cwe_classify");
+        assert!(dataset.task(Some("severity")).unwrap_err().to_string().contains("it holds `cwe_classify`"));
+    }
+
+    #[test]
     fn another_format_version_is_refused_by_number() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("set");
         write(&target, false, "CVE-2024-0001").unwrap();
         let path = target.join("manifest.json");
-        let text = fs::read_to_string(&path).unwrap().replace("\"format_version\": 1", "\"format_version\": 99");
+        let text = fs::read_to_string(&path).unwrap().replace("\"format_version\": 2", "\"format_version\": 99");
         fs::write(&path, text).unwrap();
         let message = Dataset::open(&target).unwrap_err().to_string();
-        assert!(message.contains("its format version is 99, not 1"), "{message}");
+        assert!(message.contains("its format version is 99, not 2"), "{message}");
         write(&target, true, "CVE-2024-0001").expect("an older dataset may be overwritten");
     }
 }

@@ -18,7 +18,7 @@ pub struct IdError {
 }
 
 impl IdError {
-    fn new(kind: &'static str, text: &str, hint: &'static str) -> Self {
+    pub(crate) fn new(kind: &'static str, text: &str, hint: &'static str) -> Self {
         let text = text.chars().take(80).collect();
         Self { kind, text, hint }
     }

@@ -1,6 +1,6 @@
-//! All sources read side by side, merged in a fixed order: CVEs in one list, the CWE catalogue as a graph.
+//! All sources read side by side, gathered in a fixed order into one [`Knowledge`].
 //!
-//! Between [`crate::input`], which opens files, and [`crate::merge`], which joins records. The result does not depend
+//! Between [`crate::input`], which opens files, and [`crate::knowledge`], which joins records. The result does not depend
 //! on the number of threads: files are read in any order and heard in the order of their names.
 
 use std::collections::BTreeMap;
@@ -8,12 +8,11 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
 use crate::input::{Input, Unit, read};
+use crate::knowledge::{Gathering, Knowledge};
 use crate::manifest::{InputSummary, MergeCounts, SourceCounts};
-use crate::merge::Merger;
-use crate::record::{Record, Reject, Vulnerability};
+use crate::record::{Record, Reject};
 use crate::source::{self, Source};
 
 /// How many rejects the manifest tells by their place.
@@ -26,12 +25,10 @@ pub struct Ingested {
     pub inputs: Vec<InputSummary>,
     /// What each source's files held.
     pub counts: BTreeMap<String, SourceCounts>,
-    /// One record a CVE, sorted by ID.
-    pub vulnerabilities: Vec<Vulnerability>,
     /// What became of the CVEs.
     pub merge: MergeCounts,
-    /// The CWE catalogue; empty where none was read.
-    pub catalogue: Catalogue,
+    /// All records, joined and in order.
+    pub knowledge: Knowledge,
 }
 
 /// Reads all `sources`, pairs of a source's name and a path. `progress` hears of stored bytes, read and all.
@@ -54,16 +51,15 @@ pub fn ingest(
         work.extend(units.into_iter().map(|unit| (source, unit)));
     }
     let mut counts: BTreeMap<String, SourceCounts> = BTreeMap::new();
-    let mut merger = Merger::default();
-    let mut catalogue = Vec::new();
+    let mut gathering = Gathering::default();
     for ((source, _), parsed) in work.iter().zip(parse_all(&work, progress)) {
         let parsed = parsed?;
         add_counts(counts.entry(source.name().into()).or_default(), parsed.counts);
-        catalogue.extend(parsed.records.into_iter().filter_map(|record| merger.add(record)));
+        parsed.records.into_iter().for_each(|record| gathering.add(record));
     }
     check_reject_rate(&counts, max_reject_rate)?;
-    let (vulnerabilities, merge) = merger.finish();
-    Ok(Ingested { inputs, counts, vulnerabilities, merge, catalogue: Catalogue::from_records(catalogue) })
+    let (knowledge, merge) = gathering.finish();
+    Ok(Ingested { inputs, counts, merge, knowledge })
 }
 
 /// What one unit held.
@@ -116,13 +112,9 @@ impl Parsed {
     }
 
     fn count(&mut self, record: &Record) {
-        let counts = &mut self.counts;
-        match record {
-            Record::Vulnerability(_) => counts.vulnerabilities += 1,
-            Record::Withdrawn(one) => *counts.withdrawn.entry(one.state).or_default() += 1,
-            Record::Weakness(_) => counts.weaknesses += 1,
-            Record::Category(_) => counts.categories += 1,
-            Record::View(_) => counts.views += 1,
+        *self.counts.kinds.entry(record.kind().into()).or_default() += 1;
+        if let Record::Withdrawn(one) = record {
+            *self.counts.withdrawn.entry(one.state).or_default() += 1;
         }
     }
 
@@ -142,10 +134,7 @@ impl Parsed {
 
 fn add_counts(sum: &mut SourceCounts, part: SourceCounts) {
     sum.records += part.records;
-    sum.vulnerabilities += part.vulnerabilities;
-    sum.weaknesses += part.weaknesses;
-    sum.categories += part.categories;
-    sum.views += part.views;
+    part.kinds.into_iter().for_each(|(kind, count)| *sum.kinds.entry(kind).or_default() += count);
     part.withdrawn.into_iter().for_each(|(state, count)| *sum.withdrawn.entry(state).or_default() += count);
     part.rejected.into_iter().for_each(|(reason, count)| *sum.rejected.entry(reason).or_default() += count);
     for (reason, count) in part.labels_rejected {
@@ -198,9 +187,9 @@ mod tests {
         assert_eq!(found.counts["nvd"].records, 7);
         assert_eq!(found.counts["nvd"].rejected.values().sum::<u64>(), 2);
         assert_eq!(found.counts["nvd"].labels_rejected.values().sum::<u64>(), 1);
-        assert_eq!(found.counts["cwe"].weaknesses, 4);
-        assert!(found.vulnerabilities.is_sorted_by_key(|one| one.id));
-        assert!(!found.catalogue.is_empty());
+        assert_eq!(found.counts["cwe"].kinds["weaknesses"], 4);
+        assert!(found.knowledge.vulnerabilities.is_sorted_by_key(|one| one.id));
+        assert!(!found.knowledge.catalogue.is_empty());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::record::{Published, RejectReason, WithdrawnState};
 /// The `format` of every manifest.
 pub const FORMAT: &str = "wardsmith-dataset";
 /// The version of the dataset's files that this code reads and writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,13 +21,13 @@ pub struct Manifest {
     pub format_version: u32,
     /// The crate and its version.
     pub created_by: String,
-    /// The tasks whose examples are inside.
+    /// The tasks whose examples are inside, a folder each.
     pub tasks: Vec<String>,
     /// The options of `prepare`, resolved; `null` for datasets made otherwise.
     pub options: serde_json::Value,
     /// What happened while it was made.
     pub report: Report,
-    /// The files beside the manifest by name.
+    /// The files by their path from the manifest on.
     pub files: BTreeMap<String, FileSummary>,
 }
 
@@ -101,16 +101,10 @@ pub struct InputSummary {
 pub struct SourceCounts {
     /// Records of any kind, broken ones too.
     pub records: u64,
-    /// Records that are published vulnerabilities.
-    pub vulnerabilities: u64,
+    /// Records by kind, in the plural: `vulnerabilities`, `weaknesses`, `documents`, …
+    pub kinds: BTreeMap<String, u64>,
     /// Records that withdraw a CVE.
     pub withdrawn: BTreeMap<WithdrawnState, u64>,
-    /// Weaknesses of the catalogue.
-    pub weaknesses: u64,
-    /// Categories of the catalogue.
-    pub categories: u64,
-    /// Views of the catalogue.
-    pub views: u64,
     /// Records lost, by reason.
     pub rejected: BTreeMap<RejectReason, u64>,
     /// Labels lost from records that were kept, by reason.
@@ -171,25 +165,12 @@ pub struct SplitReport {
     pub validation_from: Option<Published>,
     /// First day of test.
     pub test_from: Option<Published>,
-    /// CVEs by split.
-    pub vulnerabilities: BTreeMap<Split, u64>,
-    /// Those of them that are dated only by the year of their ID, and so may be younger than they look.
-    pub dated_by_year_only: BTreeMap<Split, u64>,
-    /// CVEs that went with their group into an earlier split than their own date says.
-    pub moved: Vec<Moved>,
-    /// Near-duplicate groups with members in two splits, counted anew after the split; always 0.
-    pub groups_across_borders: u64,
-}
-
-/// CVEs that changed their split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Moved {
-    /// Where their date would put them.
-    pub from: Split,
-    /// Where the earliest member of their group is.
-    pub to: Split,
-    /// How many.
-    pub count: u64,
+    /// What was placed, by kind of record and split.
+    pub placed: BTreeMap<String, BTreeMap<Split, u64>>,
+    /// What has no place in any split, by kind of record and reason.
+    pub left_out: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Leaks between the splits, counted anew over what was written; always 0.
+    pub leaks: u64,
 }
 
 /// What a task made of the records.

@@ -1,39 +1,28 @@
-//! From raw feeds to a dataset in one call: read and merge, group near-duplicates, split by date, make examples, check.
-//!
-//! [`prepare`] works in memory and touches no output; [`Prepared::write`] puts the result on the disk.
+//! From raw feeds to a dataset in one call: read and join, group what is alike, split, make examples, look for leaks.
 
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::Catalogue;
-use crate::dataset::{Dataset, DatasetWriter, Example, LabelInfo, Split};
-use crate::dedup::{DEFAULT_THRESHOLD, fingerprint, near_duplicates};
+use crate::corpus::{Caps, Corpus, Places, Settings};
+use crate::dataset::{Dataset, DatasetWriter, Split};
+use crate::dedup::DEFAULT_THRESHOLD;
 use crate::error::{Error, Result};
-use crate::hierarchy::Hierarchy;
 use crate::ingest::{Ingested, ingest};
-use crate::manifest::{Manifest, Report, SplitReport};
-use crate::record::{Published, Vulnerability};
-use crate::split::{Borders, Placed, across_borders, moved, place};
-use crate::task::{self, Caps, Corpus, Task};
+use crate::manifest::{Manifest, Report};
+use crate::record::Published;
+use crate::split::{Borders, Rules, across_borders};
+use crate::task::{self, Task};
 
 /// Training examples that make a weakness a label, unless a recipe says otherwise.
 pub const DEFAULT_MIN_TRAIN_EXAMPLES: usize = 50;
 /// The share of broken records that is accepted, unless a recipe says otherwise.
 pub const DEFAULT_MAX_REJECT_RATE: f64 = 0.01;
 
-/// What to do with CVEs that no source dates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Undated {
-    /// Date them by the year of their ID, which is the earliest they can be (plain texts for pretraining leave them
-    /// out of training all the same).
-    #[default]
-    ByYear,
-    /// Leave them out of every task.
-    LeaveOut,
-}
+/// The share of groups without a date that validates.
+const UNDATED_VALIDATION_SHARE: f64 = 0.05;
+/// The share of groups without a date that tests.
+const UNDATED_TEST_SHARE: f64 = 0.1;
 
 /// What to prepare. `sources`, `tasks` and the two dates must be given; the rest has a default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,12 +45,12 @@ pub struct PrepareOptions {
     /// The share of broken records that is accepted of each source, 0..=1.
     #[serde(default = "default_max_reject_rate")]
     pub max_reject_rate: f64,
-    /// What to do with CVEs that no source dates.
-    #[serde(default)]
-    pub undated: Undated,
     /// How many records of each split a task may use.
     #[serde(default)]
     pub caps: Caps,
+    /// The share of training examples, 0..=1, whose right answer is that the text says too little.
+    #[serde(default)]
+    pub decline_share: f64,
 }
 
 fn default_min_train_examples() -> usize {
@@ -93,8 +82,8 @@ impl PrepareOptions {
             min_train_examples: default_min_train_examples(),
             near_duplicate_threshold: default_threshold(),
             max_reject_rate: default_max_reject_rate(),
-            undated: Undated::default(),
             caps: Caps::default(),
+            decline_share: 0.0,
         }
     }
 
@@ -123,7 +112,31 @@ impl PrepareOptions {
         if !(0.0..=1.0).contains(&rate) {
             found.push(wrong(format!("a reject rate of `{rate}` is no share"), "it lies within 0 and 1"));
         }
+        let share = self.decline_share;
+        if !(0.0..=0.5).contains(&share) {
+            found.push(wrong(format!("a decline share of `{share}` is too much"), "it lies within 0 and 0.5"));
+        }
         found
+    }
+
+    /// How things are placed.
+    fn rules(&self) -> Result<Rules> {
+        Ok(Rules {
+            borders: Borders::new(self.validation_from, self.test_from)?,
+            near_duplicate_threshold: self.near_duplicate_threshold,
+            validation_share: UNDATED_VALIDATION_SHARE,
+            test_share: UNDATED_TEST_SHARE,
+        })
+    }
+
+    /// How examples are made.
+    fn settings(&self) -> Settings {
+        Settings {
+            min_train_examples: self.min_train_examples,
+            caps: self.caps,
+            seed: self.caps.seed,
+            decline_share: self.decline_share,
+        }
     }
 
     /// The options as the manifest keeps them: paths by their last part, as a dataset outlives the machine it was
@@ -157,117 +170,41 @@ pub enum Progress<'a> {
     },
 }
 
-/// A dataset in memory.
-#[derive(Debug)]
-pub struct Prepared {
-    /// All examples, those of one task together, each task in the order of CVE IDs.
-    pub examples: Vec<(Split, Example)>,
-    /// The label set, most frequent first.
-    pub labels: Vec<LabelInfo>,
-    /// View 1000.
-    pub hierarchy: Hierarchy,
-    /// The manifest, as yet without files; its `report` tells all that was counted.
-    pub manifest: Manifest,
-}
-
-impl Prepared {
-    /// Everything that was counted.
-    #[must_use]
-    pub fn report(&self) -> &Report {
-        &self.manifest.report
-    }
-
-    /// Writes the dataset to `out` (see [`DatasetWriter`]). To refuse an output before the long work, call
-    /// [`crate::dataset::check_target`] first.
-    ///
-    /// # Errors
-    /// Where `out` exists and may not be overwritten, or the disk refuses.
-    pub fn write(self, out: &Path, overwrite: bool) -> Result<Dataset> {
-        let mut writer = DatasetWriter::create(out, overwrite)?;
-        for (split, example) in &self.examples {
-            writer.write(*split, example)?;
-        }
-        writer.finish(self.manifest, &self.labels, &self.hierarchy)
-    }
-}
-
-/// Does all of it; `progress` is called from any thread.
+/// Does all of it and leaves the dataset at `out`; `progress` is called from any thread.
 ///
 /// # Errors
-/// The first mistake in the options; what [`ingest`] and the tasks tell.
-pub fn prepare(options: &PrepareOptions, progress: &(dyn Fn(Progress<'_>) + Sync)) -> Result<Prepared> {
+/// The first mistake in the options; what [`ingest`] and the tasks tell; where `out` exists and may not be overwritten;
+/// where anything that is tested stands in the training set too, which then leaves nothing at `out`.
+pub fn prepare(
+    options: &PrepareOptions,
+    out: &Path,
+    overwrite: bool,
+    progress: &(dyn Fn(Progress<'_>) + Sync),
+) -> Result<Dataset> {
     if let Some(mistake) = options.mistakes().into_iter().next() {
         return Err(mistake);
     }
+    let mut writer = DatasetWriter::create(out, overwrite)?;
     let reading = |done_bytes, total_bytes| progress(Progress::Reading { done_bytes, total_bytes });
-    let mut read = ingest(&options.sources, options.max_reject_rate, &reading)?;
-    if options.undated == Undated::LeaveOut {
-        read.vulnerabilities.retain(|one| one.published.is_day());
-    }
-    let Ingested { inputs, counts, vulnerabilities, merge, catalogue } = read;
-    let mut report = Report { inputs, sources: counts, merge, ..Report::default() };
-    progress(Progress::Grouping { texts: vulnerabilities.len() });
-    let placed = group_and_split(&vulnerabilities, options, &mut report)?;
-    let corpus = Corpus {
-        vulnerabilities: &vulnerabilities,
-        placed: &placed,
-        catalogue: (!catalogue.is_empty()).then_some(&catalogue),
-        min_train_examples: options.min_train_examples,
-        caps: options.caps,
-    };
-    let (examples, labels) = make_all(options, &corpus, &mut report, progress)?;
-    check_borders(&examples, &mut report)?;
+    let Ingested { inputs, counts, merge, knowledge } = ingest(&options.sources, options.max_reject_rate, &reading)?;
+    progress(Progress::Grouping { texts: knowledge.vulnerabilities.len() });
+    let (places, groups, split) = Places::of(&knowledge, &options.rules()?);
+    let mut report = Report { inputs, sources: counts, merge, groups, split, ..Report::default() };
+    let corpus = Corpus { knowledge: &knowledge, places: &places, settings: &options.settings() };
+    make_all(options, &corpus, &mut report, &mut writer, progress)?;
     let manifest = Manifest::new(options.tasks.clone(), options.for_manifest(), report);
-    Ok(Prepared { examples, labels, hierarchy: hierarchy_of(&catalogue), manifest })
+    writer.finish(manifest, knowledge.catalogue.research())
 }
 
-fn hierarchy_of(catalogue: &Catalogue) -> Hierarchy {
-    catalogue.research().clone()
-}
-
-fn group_and_split(
-    vulnerabilities: &[Vulnerability],
-    options: &PrepareOptions,
-    report: &mut Report,
-) -> Result<Vec<Placed>> {
-    let borders = Borders::new(options.validation_from, options.test_from)?;
-    let texts: Vec<&str> = vulnerabilities.iter().map(|one| one.description.as_str()).collect();
-    let grouping = near_duplicates(&texts, options.near_duplicate_threshold);
-    let dates: Vec<Published> = vulnerabilities.iter().map(|one| one.published).collect();
-    let placed = place(&dates, &grouping.groups, &borders);
-    let mut split = SplitReport {
-        validation_from: Some(options.validation_from),
-        test_from: Some(options.test_from),
-        moved: moved(&placed),
-        groups_across_borders: across_borders(placed.iter().map(|one| (one.group, one.split))),
-        ..SplitReport::default()
-    };
-    for (one, date) in placed.iter().zip(&dates) {
-        *split.vulnerabilities.entry(one.split).or_default() += 1;
-        if !date.is_day() {
-            *split.dated_by_year_only.entry(one.split).or_default() += 1;
-        }
-    }
-    // A second look that knows no groups: no two texts that differ in numbers alone may stand in two splits.
-    let same: Vec<u64> = texts.par_iter().map(|text| fingerprint(text)).collect();
-    let members = same.iter().zip(placed.iter().map(|one| one.split));
-    split.groups_across_borders += across_borders(members);
-    report.groups = grouping.counts;
-    report.split = split;
-    Ok(placed)
-}
-
-/// Examples of all tasks, and the label set of the one that has one.
-type MadeByAll = (Vec<(Split, Example)>, Vec<LabelInfo>);
-
+/// Makes the examples of one task after the other, writes them, and looks for leaks in what was written.
 fn make_all(
     options: &PrepareOptions,
     corpus: &Corpus<'_>,
     report: &mut Report,
+    writer: &mut DatasetWriter,
     progress: &(dyn Fn(Progress<'_>) + Sync),
-) -> Result<MadeByAll> {
-    let mut examples = Vec::new();
-    let mut labels = Vec::new();
+) -> Result<()> {
+    let mut members: Vec<(u64, Split)> = Vec::new();
     for name in &options.tasks {
         let task: &dyn Task = task::by_name(name)?;
         progress(Progress::Making { task: task.name() });
@@ -279,17 +216,12 @@ fn make_all(
                 hint: "check the dates of the split and min_train_examples, and that the sources hold labels",
             });
         }
+        members.extend(made.examples.iter().map(|(split, one)| (one.group, *split)));
+        writer.write_task(name, &made.examples, &made.labels)?;
         report.tasks.insert(name.clone(), made.counts);
-        examples.extend(made.examples);
-        labels.extend(made.labels);
     }
-    Ok((examples, labels))
-}
-
-/// Counts once more, over what will be written, whether any group crosses a border.
-fn check_borders(examples: &[(Split, Example)], report: &mut Report) -> Result<()> {
-    report.split.groups_across_borders += across_borders(examples.iter().map(|(split, one)| (one.group, *split)));
-    match report.split.groups_across_borders {
+    report.split.leaks = across_borders(members.into_iter());
+    match report.split.leaks {
         0 => Ok(()),
         count => Err(Error::Options {
             problem: format!("{count} groups of near-duplicates cross a border of the split"),

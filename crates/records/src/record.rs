@@ -1,13 +1,22 @@
 //! The one currency before tokens: what any source says, in one shape.
 //!
-//! Sources make records, [`crate::merge`] joins them to one [`Vulnerability`] per CVE and one
-//! [`crate::catalogue::Catalogue`], tasks make examples of those.
+//! Sources make records, [`crate::merge`] joins those about CVEs to one [`Vulnerability`] each,
+//! [`crate::knowledge`] holds all of it, tasks make examples of that.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+mod code;
+mod document;
+mod exploit;
+mod threat;
+
+pub use self::code::CodePair;
+pub use self::document::{Document, DocumentKind};
+pub use self::exploit::{EpssScore, Exploited};
+pub use self::threat::{AttackPattern, CapecId, Domain, LabelledSentence, Technique, TechniqueId, TechniqueMitigation};
 pub use crate::cvss::{CvssVector, CvssVersion};
 pub use crate::id::{CveId, CweId, IdError};
 pub use crate::published::{DateError, Published};
@@ -25,6 +34,41 @@ pub enum Record {
     Category(Category),
     /// A view of the CWE catalogue.
     View(View),
+    /// A vulnerability that is known to be exploited.
+    Exploited(Box<Exploited>),
+    /// An exploit prediction score.
+    Epss(EpssScore),
+    /// An attack pattern of CAPEC.
+    Pattern(Box<AttackPattern>),
+    /// A technique of ATT&CK.
+    Technique(Box<Technique>),
+    /// A sentence with its techniques.
+    Sentence(Box<LabelledSentence>),
+    /// A text about security.
+    Document(Box<Document>),
+    /// A function before and after a security fix.
+    Code(Box<CodePair>),
+}
+
+impl Record {
+    /// What kind of record it is, in the plural, as the manifest counts it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Vulnerability(_) => "vulnerabilities",
+            Self::Withdrawn(_) => "withdrawn",
+            Self::Weakness(_) => "weaknesses",
+            Self::Category(_) => "categories",
+            Self::View(_) => "views",
+            Self::Exploited(_) => "exploited",
+            Self::Epss(_) => "scores",
+            Self::Pattern(_) => "patterns",
+            Self::Technique(_) => "techniques",
+            Self::Sentence(_) => "sentences",
+            Self::Document(_) => "documents",
+            Self::Code(_) => "code_pairs",
+        }
+    }
 }
 
 /// What one source says, and whether it is that source's main word.

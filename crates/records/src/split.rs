@@ -1,14 +1,23 @@
-//! Train, validation and test by publication date, so that a model is measured on what came after it learned.
+//! Train, validation and test: by publication date where there is one, so that a model is measured on what came after
+//! it learned, and by a stable draw where there is none.
 //!
-//! Near-duplicates ([`crate::dedup`]) never cross a border: a group goes to the split of its earliest member, so that
-//! nothing that is tested was seen in training.
+//! Things that are too alike form a group ([`crate::dedup`]; equal origins; equal texts). The rules, in this order:
+//!
+//! - A group stands in one split: that of its earliest dated member, else the one that its name draws.
+//! - A member whose own date names a later split than the group's is left out: it may not teach, being too young, and
+//!   may not test, being known.
+//! - What is dated by a year alone may be younger than it looks, and is left out of training and validation.
+//! - What tells of CVEs must agree with all of them that have a place, or is left out.
 
 use std::collections::{BTreeMap, HashMap};
 
+use sha2::{Digest, Sha256};
+
 use crate::dataset::Split;
+use crate::dedup::near_duplicates;
 use crate::error::{Error, Result};
-use crate::manifest::Moved;
-use crate::record::Published;
+use crate::manifest::GroupCounts;
+use crate::record::{CveId, Published};
 
 /// The two days that separate three splits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +41,18 @@ impl Borders {
         Ok(Self { validation_from, test_from })
     }
 
+    /// First day of validation.
+    #[must_use]
+    pub fn validation_from(&self) -> Published {
+        self.validation_from
+    }
+
+    /// First day of test.
+    #[must_use]
+    pub fn test_from(&self) -> Published {
+        self.test_from
+    }
+
     /// The split of a date; a year alone counts as its first day.
     #[must_use]
     pub fn split_of(&self, date: Published) -> Split {
@@ -46,52 +67,160 @@ impl Borders {
     }
 }
 
-/// Where one record went.
+/// Where one thing went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placed {
     /// Its split.
     pub split: Split,
-    /// The split that its own date names; later than `split` where its group moved it.
-    pub by_date: Split,
-    /// Its group: the place of the group's first member.
+    /// Its group: the place of the group's first member among all things.
     pub group: u64,
 }
 
-impl Placed {
-    /// Whether its group moved it into an earlier split.
+/// Why a thing has no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unplaced {
+    /// Its group began in an earlier split than its own date names.
+    YoungerThanItsGroup,
+    /// Only its year is known, and it would have to be older than a border for sure.
+    DatedByYearOnly,
+    /// It tells of CVEs that stand in another split, or in several.
+    CvesElsewhere,
+}
+
+impl Unplaced {
+    /// It as the manifest writes it.
     #[must_use]
-    pub fn is_moved(&self) -> bool {
-        self.split != self.by_date
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::YoungerThanItsGroup => "younger_than_its_group",
+            Self::DatedByYearOnly => "dated_by_year_only",
+            Self::CvesElsewhere => "cves_elsewhere",
+        }
     }
 }
 
-/// Places every record; `groups[i]` names the group of record `i` by the place of one of its members.
-///
-/// # Panics
-/// Where `dates` and `groups` differ in length.
-#[must_use]
-pub fn place(dates: &[Published], groups: &[u32], borders: &Borders) -> Vec<Placed> {
-    assert_eq!(dates.len(), groups.len(), "one group a record");
-    let by_date: Vec<Split> = dates.iter().map(|date| borders.split_of(*date)).collect();
-    let mut earliest: HashMap<u32, Split> = HashMap::new();
-    for (&group, &split) in groups.iter().zip(&by_date) {
-        let entry = earliest.entry(group).or_insert(split);
-        *entry = split.min(*entry);
-    }
-    let place =
-        |(&group, &by_date): (&u32, &Split)| Placed { split: earliest[&group], by_date, group: u64::from(group) };
-    groups.iter().zip(&by_date).map(place).collect()
+/// A place, or why there is none.
+pub type Place = std::result::Result<Placed, Unplaced>;
+
+/// Something that is to stand in one split.
+#[derive(Debug, Clone, Copy)]
+pub struct Thing<'a> {
+    /// Unique among the things of all kinds; what an undated one is drawn by.
+    pub id: &'a str,
+    /// What near-duplicates are found by.
+    pub text: &'a str,
+    /// When it was published.
+    pub published: Option<Published>,
+    /// Things of one origin (a report, a commit) are of one group; empty where there is none.
+    pub origin: &'a str,
+    /// The CVE that it is, where it is one.
+    pub is_cve: Option<CveId>,
+    /// The CVEs that it tells of.
+    pub cves: &'a [CveId],
 }
 
-/// How many records went from where to where, in the order of splits.
+/// How things are placed.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Where splits begin.
+    pub borders: Borders,
+    /// Jaccard similarity from which on two texts are near-duplicates, above 0 and up to 1.
+    pub near_duplicate_threshold: f64,
+    /// The share of undated groups that validates, 0..=1.
+    pub validation_share: f64,
+    /// The share of undated groups that tests, 0..=1.
+    pub test_share: f64,
+}
+
+/// Places every thing; the same ones for the same things in the same order.
 #[must_use]
-pub fn moved(placed: &[Placed]) -> Vec<Moved> {
-    let mut counts: BTreeMap<(Split, Split), u64> = BTreeMap::new();
-    for one in placed.iter().filter(|one| one.is_moved()) {
-        *counts.entry((one.by_date, one.split)).or_default() += 1;
+pub fn place(things: &[Thing<'_>], rules: &Rules) -> (Vec<Place>, GroupCounts) {
+    let texts: Vec<&str> = things.iter().map(|one| one.text).collect();
+    let grouping = near_duplicates(&texts, rules.near_duplicate_threshold);
+    let groups = join_origins(things, grouping.groups);
+    let split_of_group = splits_of_groups(things, &groups, rules);
+    let mut placed: Vec<Place> = Vec::with_capacity(things.len());
+    for (thing, &group) in things.iter().zip(&groups) {
+        placed.push(place_one(thing, Placed { split: split_of_group[&group], group: u64::from(group) }, rules));
     }
-    let entry = |((from, to), count)| Moved { from, to, count };
-    counts.into_iter().map(entry).collect()
+    agree_with_cves(things, &mut placed);
+    (placed, grouping.counts)
+}
+
+/// Groups that share an origin become one, named by their smallest member.
+fn join_origins(things: &[Thing<'_>], groups: Vec<u32>) -> Vec<u32> {
+    let mut parent: HashMap<u32, u32> = HashMap::new();
+    let root = |parent: &HashMap<u32, u32>, mut group: u32| {
+        while let Some(&up) = parent.get(&group) {
+            group = up;
+        }
+        group
+    };
+    let mut first_of: HashMap<&str, u32> = HashMap::new();
+    for (thing, &group) in things.iter().zip(&groups).filter(|(thing, _)| !thing.origin.is_empty()) {
+        let here = root(&parent, group);
+        let known = root(&parent, *first_of.entry(thing.origin).or_insert(here));
+        if here != known {
+            parent.insert(here.max(known), here.min(known));
+        }
+    }
+    groups.into_iter().map(|group| root(&parent, group)).collect()
+}
+
+fn splits_of_groups(things: &[Thing<'_>], groups: &[u32], rules: &Rules) -> HashMap<u32, Split> {
+    let mut dated: HashMap<u32, Split> = HashMap::new();
+    let mut names: HashMap<u32, &str> = HashMap::new();
+    for (thing, &group) in things.iter().zip(groups) {
+        if let Some(date) = thing.published {
+            let split = rules.borders.split_of(date);
+            dated.entry(group).and_modify(|known| *known = split.min(*known)).or_insert(split);
+        }
+        names.entry(group).and_modify(|known| *known = thing.id.min(*known)).or_insert(thing.id);
+    }
+    let split = |(group, name): (u32, &str)| (group, dated.get(&group).copied().unwrap_or_else(|| rules.draw(name)));
+    names.into_iter().map(split).collect()
+}
+
+impl Rules {
+    /// The split that a name draws: a function of the name alone, so that later editions keep it.
+    fn draw(&self, name: &str) -> Split {
+        let digest = Sha256::digest(name.as_bytes());
+        let head = u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"));
+        let at = head as f64 / u64::MAX as f64;
+        if at < self.test_share {
+            Split::Test
+        } else if at < self.test_share + self.validation_share {
+            Split::Validation
+        } else {
+            Split::Train
+        }
+    }
+}
+
+fn place_one(thing: &Thing<'_>, placed: Placed, rules: &Rules) -> Place {
+    let Some(date) = thing.published else {
+        return Ok(placed);
+    };
+    if rules.borders.split_of(date) != placed.split {
+        return Err(Unplaced::YoungerThanItsGroup);
+    }
+    if !date.is_day() && placed.split != Split::Test {
+        return Err(Unplaced::DatedByYearOnly);
+    }
+    Ok(placed)
+}
+
+/// Takes the place from what tells of CVEs in another split.
+fn agree_with_cves(things: &[Thing<'_>], placed: &mut [Place]) {
+    let split_of = |place: &Place| place.as_ref().ok().map(|one| one.split);
+    let cves: HashMap<CveId, Split> =
+        things.iter().zip(&*placed).filter_map(|(one, place)| Some((one.is_cve?, split_of(place)?))).collect();
+    for (thing, place) in things.iter().zip(placed) {
+        let elsewhere = |split| thing.cves.iter().filter_map(|id| cves.get(id)).any(|known| *known != split);
+        if split_of(place).is_some_and(elsewhere) {
+            *place = Err(Unplaced::CvesElsewhere);
+        }
+    }
 }
 
 /// How many keys (groups, or texts) have members in more than one split. Knows nothing of how the split was made.
@@ -105,21 +234,39 @@ pub fn across_borders<K: Eq + std::hash::Hash>(members: impl Iterator<Item = (K,
     seen.values().filter(|(_, crosses)| *crosses).count() as u64
 }
 
+/// Counts places by split, and what has none by reason.
+#[must_use]
+pub fn tally<'a>(places: impl Iterator<Item = &'a Place>) -> (BTreeMap<Split, u64>, BTreeMap<String, u64>) {
+    let (mut placed, mut left_out) = (BTreeMap::new(), BTreeMap::new());
+    for place in places {
+        match place {
+            Ok(one) => *placed.entry(one.split).or_default() += 1,
+            Err(why) => *left_out.entry(why.name().to_owned()).or_default() += 1,
+        }
+    }
+    (placed, left_out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn dates(texts: &[&str]) -> Vec<Published> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
+    fn rules() -> Rules {
+        let borders = Borders::new("2023-01-01".parse().unwrap(), "2024-01-01".parse().unwrap()).unwrap();
+        Rules { borders, near_duplicate_threshold: 0.8, validation_share: 0.1, test_share: 0.1 }
     }
 
-    fn borders() -> Borders {
-        Borders::new("2023-01-01".parse().unwrap(), "2024-01-01".parse().unwrap()).unwrap()
+    fn thing<'a>(id: &'a str, text: &'a str, date: &str) -> Thing<'a> {
+        Thing { id, text, published: date.parse().ok(), origin: "", is_cve: id.parse().ok(), cves: &[] }
+    }
+
+    fn splits(things: &[Thing<'_>]) -> Vec<std::result::Result<Split, Unplaced>> {
+        place(things, &rules()).0.into_iter().map(|place| place.map(|one| one.split)).collect()
     }
 
     #[test]
     fn the_first_day_of_a_border_belongs_to_the_later_split() {
-        let split = |text: &str| borders().split_of(text.parse().unwrap());
+        let split = |text: &str| rules().borders.split_of(text.parse().unwrap());
         assert_eq!(split("2022-12-31"), Split::Train);
         assert_eq!(split("2023-01-01"), Split::Validation);
         assert_eq!(split("2023-12-31"), Split::Validation);
@@ -127,44 +274,55 @@ mod tests {
     }
 
     #[test]
-    fn a_year_alone_is_placed_as_its_first_day() {
-        let split = |text: &str| borders().split_of(text.parse().unwrap());
-        assert_eq!((split("2022"), split("2023"), split("2024")), (Split::Train, Split::Validation, Split::Test));
-        let by_year = Borders::new(Published::in_year(2023), Published::in_year(2024)).unwrap();
-        assert_eq!(by_year.split_of("2024-01-01".parse().unwrap()), Split::Test);
+    fn borders_in_the_wrong_order_are_refused() {
+        let message = Borders::new("2024-01-01".parse().unwrap(), "2023-01-01".parse().unwrap()).unwrap_err();
+        assert!(message.to_string().contains("before validation"), "{message}");
     }
 
     #[test]
-    fn a_group_goes_to_the_split_of_its_earliest_member() {
-        let dates = dates(&["2024-05-01", "2022-05-01", "2023-05-01", "2024-06-01", "2023-06-01"]);
-        let placed = place(&dates, &[0, 0, 2, 2, 4], &borders());
-        let splits: Vec<Split> = placed.iter().map(|one| one.split).collect();
-        assert_eq!(splits, [Split::Train, Split::Train, Split::Validation, Split::Validation, Split::Validation]);
-        let want = [
-            Moved { from: Split::Test, to: Split::Train, count: 1 },
-            Moved { from: Split::Test, to: Split::Validation, count: 1 },
+    fn a_later_copy_of_a_training_text_neither_teaches_nor_tests() {
+        let text = "A crafted kettle lets remote attackers boil the sugar over the saucer in the tearoom";
+        let things = [thing("CVE-2022-0001", text, "2022-05-01"), thing("CVE-2024-0001", text, "2024-05-01")];
+        assert_eq!(splits(&things), [Ok(Split::Train), Err(Unplaced::YoungerThanItsGroup)]);
+    }
+
+    #[test]
+    fn a_year_alone_is_enough_for_the_test_only() {
+        let things = [
+            thing("CVE-2022-0001", "One kettle boils on the stove of the tearoom", "2022"),
+            thing("CVE-2024-0001", "Another spoon stirs milk into somebody's cup", "2024"),
         ];
-        assert_eq!(moved(&placed).len(), 2);
-        assert!(want.iter().all(|one| moved(&placed).contains(one)));
-        assert_eq!(across_borders(placed.iter().map(|one| (one.group, one.split))), 0);
+        assert_eq!(splits(&things), [Err(Unplaced::DatedByYearOnly), Ok(Split::Test)]);
     }
 
     #[test]
-    fn the_check_counts_each_group_that_crosses_once() {
-        let members = [
-            (1, Split::Train),
-            (1, Split::Test),
-            (1, Split::Test),
-            (2, Split::Test),
-            (3, Split::Validation),
-            (3, Split::Train),
+    fn what_tells_of_cves_stands_where_they_stand_or_nowhere() {
+        let (old, new) = (["CVE-2022-0001".parse().unwrap()], ["CVE-2024-0001".parse().unwrap()]);
+        let both = [old[0], new[0]];
+        let things = [
+            thing("CVE-2022-0001", "One kettle boils on the stove of the tearoom", "2022-02-02"),
+            thing("CVE-2024-0001", "Another spoon stirs milk into somebody's cup", "2024-02-02"),
+            Thing { cves: &old, ..thing("a", "Advisory on a very hot stove in some kitchen", "2022-03-03") },
+            Thing { cves: &new, ..thing("b", "Notice of a long wooden spoon from a forest", "2022-03-03") },
+            Thing { cves: &both, ..thing("c", "Yearly letter with all the news of teapots", "2024-03-03") },
+            Thing { cves: &new, ..thing("d", "Notes about a certain cup without any date", "") },
         ];
-        assert_eq!(across_borders(members.into_iter()), 2);
+        let found = splits(&things);
+        assert_eq!(found[2..5], [Ok(Split::Train), Err(Unplaced::CvesElsewhere), Err(Unplaced::CvesElsewhere)]);
     }
 
     #[test]
-    fn a_test_before_validation_is_refused() {
-        let error = Borders::new("2024-01-01".parse().unwrap(), "2023-01-01".parse().unwrap()).unwrap_err();
-        assert!(error.to_string().contains("`2023-01-01`"));
+    fn one_origin_is_one_group_and_undated_groups_are_drawn_by_name() {
+        let mut things = vec![
+            Thing { origin: "commit", ..thing("a", "One kettle boils on the stove of the tearoom", "") },
+            Thing { origin: "commit", ..thing("b", "Another spoon stirs milk into somebody's cup", "") },
+        ];
+        let (placed, _) = place(&things, &rules());
+        assert_eq!(placed[0], placed[1]);
+        things.reverse();
+        assert_eq!(place(&things, &rules()).0[0].unwrap().split, placed[0].unwrap().split);
+        let drawn: Vec<Split> = (0..2000).map(|at| rules().draw(&format!("CWE-{at}"))).collect();
+        let tests = drawn.iter().filter(|split| **split == Split::Test).count();
+        assert!((150..250).contains(&tests), "{tests}");
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use wardsmith_records::conversation::Role;
 use wardsmith_records::dataset::{Dataset, Split};
-use wardsmith_records::prepare::{PrepareOptions, Prepared, Undated, prepare};
+use wardsmith_records::prepare::{PrepareOptions, prepare};
 
 const CATALOGUE: &str = include_str!("../fixtures/cwe.xml");
 const WORDS: [&str; 12] =
@@ -61,73 +61,67 @@ fn options(sources: Vec<(String, PathBuf)>, tasks: &[&str]) -> PrepareOptions {
     }
 }
 
-fn run(options: &PrepareOptions) -> Prepared {
-    prepare(options, &|_| {}).unwrap()
+fn run(options: &PrepareOptions, out: &Path) -> Dataset {
+    prepare(options, out, false, &|_| {}).unwrap()
 }
 
 #[test]
-fn copies_of_training_texts_leave_the_test_and_the_manifest_tells_so() {
+fn copies_of_training_texts_neither_teach_nor_test_and_the_manifest_tells_so() {
     let folder = tempfile::tempdir().unwrap();
-    let prepared = run(&options(feeds(folder.path()), &["cwe_classify"]));
-    let report = prepared.report();
+    let out = folder.path().join("set");
+    run(&options(feeds(folder.path()), &["cwe_classify"]), &out);
+    let dataset = Dataset::open(&out).unwrap();
+    let report = &dataset.manifest.report;
     assert_eq!(report.merge.described, 160);
     assert_eq!(report.merge.dated_by_year_only, 4);
     assert_eq!(report.groups.groups_of_several, 4, "{:?}", report.groups);
-    let moved: Vec<_> = report.split.moved.iter().map(|one| (one.from, one.to, one.count)).collect();
-    assert_eq!(moved, [(Split::Test, Split::Train, 4)]);
-    assert_eq!(report.split.groups_across_borders, 0);
+    let left_out = &report.split.left_out["vulnerabilities"];
+    assert_eq!((left_out["younger_than_its_group"], left_out["dated_by_year_only"]), (4, 3));
+    assert_eq!(report.split.leaks, 0);
     let examples = &report.tasks["cwe_classify"].examples;
     let counts: Vec<u64> = Split::ALL.iter().map(|split| examples[split]).collect();
-    assert_eq!(counts, [84, 40, 36]);
-    assert_eq!(prepared.labels.len(), 2);
-    let out = folder.path().join("set");
-    prepared.write(&out, false).unwrap();
-    let dataset = Dataset::open(&out).unwrap();
-    assert_eq!(dataset.examples(Split::Test).unwrap().len(), 36);
+    assert_eq!(counts, [78, 39, 36]);
+    assert_eq!(dataset.labels("cwe_classify").len(), 2);
+    assert_eq!(dataset.examples("cwe_classify", Split::Test).unwrap().len(), 36);
     assert_eq!(dataset.manifest.options["sources"][0][1], "cves", "paths of the machine stay out");
 }
 
 #[test]
 fn no_text_of_the_test_period_is_a_training_document() {
     let folder = tempfile::tempdir().unwrap();
-    let prepared = run(&options(feeds(folder.path()), &["document"]));
-    for (split, example) in &prepared.examples {
+    let dataset = run(&options(feeds(folder.path()), &["document"]), &folder.path().join("set"));
+    for example in dataset.examples("document", Split::Train).unwrap() {
         assert_eq!(example.conversation.messages[0].role, Role::Document);
         assert_eq!(example.gold, None);
-        if *split == Split::Train && example.id.starts_with("CVE") {
+        if example.id.starts_with("CVE") {
             assert!(example.published.as_str() < "2023" && example.published.len() == 10, "{example:?}");
         }
     }
-    let left_out = &prepared.report().tasks["document"].left_out;
-    assert_eq!((left_out["published_after_its_split"], left_out["dated_by_year_only"]), (4, 3));
 }
 
 #[test]
-fn the_number_of_threads_changes_nothing() {
+fn the_number_of_threads_changes_no_byte() {
     let folder = tempfile::tempdir().unwrap();
     let options = options(feeds(folder.path()), &["cwe_classify", "document"]);
-    let with = |threads| {
+    let with = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| run(&options))
+        pool.install(|| run(&options, &folder.path().join(threads.to_string()))).manifest
     };
     let (one, three) = (with(1), with(3));
-    assert_eq!(one.manifest, three.manifest);
-    assert_eq!(one.examples, three.examples);
-    assert_eq!(one.labels, three.labels);
+    assert_eq!(one.files.len(), 8, "three splits a task, the labels of one, the hierarchy");
+    assert_eq!(one, three);
 }
 
 #[test]
-fn caps_bound_the_splits_and_undated_records_can_be_left_out() {
+fn caps_bound_the_splits() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = options(feeds(folder.path()), &["cwe_classify"]);
     options.caps.train = Some(30);
     options.caps.test = Some(5);
-    options.undated = Undated::LeaveOut;
-    let prepared = run(&options);
-    let counts = &prepared.report().tasks["cwe_classify"].examples;
+    let dataset = run(&options, &folder.path().join("set"));
+    let counts = &dataset.manifest.report.tasks["cwe_classify"].examples;
     assert_eq!((counts[&Split::Train], counts[&Split::Validation], counts[&Split::Test]), (30, 39, 5));
-    assert_eq!(prepared.labels.iter().map(|label| label.train_count).sum::<usize>(), 30);
-    assert!(prepared.examples.iter().all(|(_, one)| one.published.len() == 10));
+    assert_eq!(dataset.labels("cwe_classify").iter().map(|label| label.train_count).sum::<usize>(), 30);
 }
 
 #[test]
@@ -144,7 +138,7 @@ fn every_mistake_in_the_options_is_told() {
     let mistakes: Vec<String> = options.mistakes().iter().map(ToString::to_string).collect();
     assert_eq!(mistakes.len(), 5, "{mistakes:?}");
     assert!(mistakes.iter().all(|mistake| mistake.contains("\nhint: ")));
-    assert!(prepare(&options, &|_| {}).is_err());
+    assert!(prepare(&options, Path::new("nowhere"), false, &|_| {}).is_err());
 }
 
 #[test]
@@ -152,7 +146,10 @@ fn a_wrong_feed_a_broken_gzip_and_nothing_to_learn_from_are_clear_errors() {
     let folder = tempfile::tempdir().unwrap();
     let sources = feeds(folder.path());
     let error = |sources: Vec<(String, PathBuf)>| {
-        prepare(&options(sources, &["cwe_classify"]), &|_| {}).unwrap_err().to_string()
+        let out = folder.path().join("none");
+        let message = prepare(&options(sources, &["cwe_classify"]), &out, false, &|_| {}).unwrap_err().to_string();
+        assert!(!out.exists(), "a dataset that failed leaves nothing");
+        message
     };
     let message = error(vec![("nvd".into(), folder.path().join("cves"))]);
     assert!(

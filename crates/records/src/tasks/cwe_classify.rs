@@ -14,14 +14,15 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::catalogue::Catalogue;
-use crate::conversation::{Conversation, Role};
+use crate::conversation::Conversation;
+use crate::corpus::Corpus;
 use crate::dataset::{Example, LabelInfo, Split};
 use crate::error::{Error, Result};
 use crate::hierarchy::Hierarchy;
 use crate::manifest::TaskCounts;
 use crate::record::{CweId, Label, Vulnerability, WeaknessRef};
 use crate::split::Placed;
-use crate::task::{Corpus, Grade, Made, Task};
+use crate::task::{Grade, Made, Task};
 
 /// What stands before the description in every question.
 pub const INSTRUCTION: &str = "Which software weakness is the root cause of the vulnerability described below? \
@@ -41,15 +42,15 @@ impl Task for CweClassify {
     }
 
     fn make(&self, corpus: &Corpus<'_>) -> Result<Made> {
-        let catalogue = corpus.catalogue.ok_or_else(|| Error::Needs {
-            task: self.name(),
-            what: "the CWE catalogue".into(),
-            hint: "add the source `cwe`",
-        })?;
+        let catalogue = &corpus.knowledge.catalogue;
+        if catalogue.is_empty() {
+            let what = "the CWE catalogue".into();
+            return Err(Error::Needs { task: self.name(), what, hint: "add the source `cwe`" });
+        }
         let mut counts = TaskCounts::default();
         let candidates = candidates(corpus, catalogue, &mut counts);
-        let candidates = corpus.caps.draw(candidates, |one| one.placed.split);
-        let labels = label_set(&candidates, corpus.min_train_examples);
+        let candidates = corpus.settings.caps.draw(candidates, |one| one.placed.split);
+        let labels = label_set(&candidates, corpus.settings.min_train_examples);
         let mut made = Made { counts, ..Made::default() };
         let mut train_counts: BTreeMap<CweId, usize> = BTreeMap::new();
         for one in &candidates {
@@ -72,11 +73,6 @@ impl Task for CweClassify {
         Ok(made)
     }
 
-    fn input<'a>(&self, example: &'a Example) -> &'a str {
-        let question = example.conversation.text_of(Role::User).unwrap_or_default();
-        question.strip_prefix(INSTRUCTION).map_or(question, str::trim_start)
-    }
-
     fn answer(&self, label: &LabelInfo) -> String {
         said(&label.name, &label.title)
     }
@@ -89,7 +85,8 @@ impl Task for CweClassify {
         Some(Grade {
             parsed: Some(parsed.to_string()),
             strict: parsed == gold,
-            hierarchical: hierarchy.credit(gold, parsed),
+            credit: hierarchy.credit(gold, parsed),
+            ..Grade::default()
         })
     }
 }
@@ -146,6 +143,9 @@ impl Candidate<'_> {
             task: task.into(),
             published: self.vulnerability.published.to_string(),
             group: self.placed.group,
+            sources: self.vulnerability.sources.clone(),
+            weight: 1.0,
+            private: false,
             conversation: Conversation::question(question(&self.vulnerability.description), answer),
             gold: Some(gold.to_string()),
         }
@@ -154,7 +154,7 @@ impl Candidate<'_> {
 
 fn candidates<'a>(corpus: &Corpus<'a>, catalogue: &Catalogue, counts: &mut TaskCounts) -> Vec<Candidate<'a>> {
     let mut found = Vec::new();
-    for (vulnerability, &placed) in corpus.vulnerabilities.iter().zip(corpus.placed) {
+    for (vulnerability, placed) in corpus.vulnerabilities() {
         let mut cwes = cwes_in_order(&vulnerability.cwes);
         let named = !cwes.is_empty();
         cwes.retain(|cwe| catalogue.may_label(*cwe));
@@ -218,8 +218,10 @@ fn describe(counts: &BTreeMap<CweId, usize>, catalogue: &Catalogue) -> Vec<Label
 mod tests {
     use super::*;
     use crate::catalogue::tests::small;
+    use crate::corpus::tests::all_in;
+    use crate::corpus::{Places, Settings};
+    use crate::knowledge::Knowledge;
     use crate::merge::tests::vulnerability;
-    use crate::task::Caps;
 
     fn label(source: &str, primary: bool, value: &str) -> Label<WeaknessRef> {
         Label { value: value.parse().unwrap(), source: source.into(), primary, from_text: false }
@@ -229,21 +231,14 @@ mod tests {
         Vulnerability { cwes: labels.to_vec(), ..vulnerability(id, "A hole.") }
     }
 
-    fn make(records: &[Vulnerability], splits: &[Split], min: usize) -> Made {
-        let placed: Vec<Placed> = splits
-            .iter()
-            .enumerate()
-            .map(|(group, &split)| Placed { split, by_date: split, group: group as u64 })
-            .collect();
-        let catalogue = small();
-        let corpus = Corpus {
-            vulnerabilities: records,
-            placed: &placed,
-            catalogue: Some(&catalogue),
-            min_train_examples: min,
-            caps: Caps::default(),
-        };
-        CweClassify.make(&corpus).unwrap()
+    fn make(records: &[Vulnerability], splits: &[Split], min_train_examples: usize) -> Made {
+        let knowledge = Knowledge { vulnerabilities: records.to_vec(), catalogue: small(), ..Knowledge::default() };
+        let mut places = all_in(&knowledge, Split::Train);
+        for (place, &split) in places.vulnerabilities.iter_mut().zip(splits) {
+            place.as_mut().unwrap().split = split;
+        }
+        let settings = Settings { min_train_examples, ..Settings::default() };
+        CweClassify.make(&Corpus { knowledge: &knowledge, places: &places, settings: &settings }).unwrap()
     }
 
     #[test]
@@ -321,8 +316,8 @@ mod tests {
 
     #[test]
     fn without_a_catalogue_there_are_no_labels_to_choose_from() {
-        let corpus =
-            Corpus { vulnerabilities: &[], placed: &[], catalogue: None, min_train_examples: 1, caps: Caps::default() };
+        let knowledge = Knowledge::default();
+        let corpus = Corpus { knowledge: &knowledge, places: &Places::default(), settings: &Settings::default() };
         let error = CweClassify.make(&corpus).unwrap_err().to_string();
         assert!(error.contains("`cwe_classify` needs the CWE catalogue"), "{error}");
     }
@@ -332,11 +327,14 @@ mod tests {
         let made = make(&[with_labels("CVE-2020-0001", &[label("nvd", true, "CWE-79")])], &[Split::Train], 1);
         let example = &made.examples[0].1;
         let grade = |answer: &str| CweClassify.grade(example, answer, small().research()).unwrap();
-        assert_eq!(grade("CWE-79"), Grade { parsed: Some("CWE-79".into()), strict: true, hierarchical: 1.0 });
+        assert_eq!(
+            grade("CWE-79"),
+            Grade { parsed: Some("CWE-79".into()), strict: true, credit: 1.0, ..Grade::default() }
+        );
         assert!(grade("It is cwe-79 (XSS), a kind of CWE-74.").strict);
         let sibling = grade("CWE-89");
-        assert_eq!((sibling.strict, sibling.hierarchical), (false, 4.0 / 6.0));
-        assert_eq!(grade("CWE-200").hierarchical, 0.0);
+        assert_eq!((sibling.strict, sibling.credit), (false, 4.0 / 6.0));
+        assert_eq!(grade("CWE-200").credit, 0.0);
         assert_eq!(grade("no idea"), Grade::default());
     }
 

@@ -1,21 +1,14 @@
-//! Plain texts to pretrain a base on: CVE descriptions, and the entries of the CWE catalogue in prose.
-//!
-//! Nothing that was published when the test had begun may be learned from, so this task is stricter with dates than
-//! the split is. Left out are descriptions that their group moved into an earlier split than their own date names,
-//! and, from training and validation, descriptions dated only by the year of their ID, which says when the ID was
-//! reserved: the text may be years younger. Catalogue entries are always for training, whatever their
-//! edition's date: they are what a label means. The CVEs that they cite as observed examples are left out of their text.
+//! Plain texts to pretrain a base on: CVE descriptions, documents, and the catalogues' entries in prose, each in the
+//! split where it stands. The CVEs that a weakness cites as observed examples are left out of its text.
 
 use crate::conversation::{Conversation, Role};
-use crate::dataset::{Example, Split};
+use crate::corpus::Corpus;
+use crate::dataset::Example;
 use crate::error::Result;
 use crate::hierarchy::Hierarchy;
 use crate::record::{Consequence, Mitigation, Vulnerability, Weakness};
 use crate::split::Placed;
-use crate::task::{Corpus, Grade, Made, Task};
-
-/// Groups of catalogue entries begin here, far above the groups of CVEs.
-const CATALOGUE_GROUPS: u64 = 1 << 40;
+use crate::task::{Grade, Made, Task};
 
 /// See the file's head.
 #[derive(Debug, Clone, Copy)]
@@ -32,18 +25,9 @@ impl Task for Document {
 
     fn make(&self, corpus: &Corpus<'_>) -> Result<Made> {
         let mut made = Made::default();
-        let mut kept = Vec::new();
-        for (vulnerability, &placed) in corpus.vulnerabilities.iter().zip(corpus.placed) {
-            match too_young(vulnerability, placed) {
-                Some(reason) => *made.counts.left_out.entry(reason.into()).or_default() += 1,
-                None => kept.push((placed, vulnerability)),
-            }
-        }
-        let kept = corpus.caps.draw(kept, |(placed, _)| placed.split);
-        let descriptions = kept.into_iter().map(|(placed, one)| (placed.split, description(one, placed.group)));
-        let live = |one: &&Weakness| !one.is_deprecated();
-        let weaknesses = corpus.catalogue.into_iter().flat_map(|catalogue| catalogue.weaknesses().filter(live));
-        let entries = weaknesses.map(|one| (Split::Train, entry(one)));
+        let kept = corpus.settings.caps.draw(corpus.vulnerabilities().collect(), |(_, placed)| placed.split);
+        let descriptions = kept.into_iter().map(|(one, placed)| (placed.split, description(one, placed)));
+        let entries = corpus.weaknesses().map(|(one, placed)| (placed.split, entry(one, placed)));
         made.examples = descriptions.chain(entries).collect();
         for (split, _) in &made.examples {
             *made.counts.examples.entry(*split).or_default() += 1;
@@ -60,32 +44,29 @@ impl Task for Document {
     }
 }
 
-/// Why a description may be younger than its split.
-fn too_young(vulnerability: &Vulnerability, placed: Placed) -> Option<&'static str> {
-    if placed.is_moved() {
-        return Some("published_after_its_split");
-    }
-    let undated = !vulnerability.published.is_day() && placed.split != Split::Test;
-    undated.then_some("dated_by_year_only")
-}
-
-fn description(vulnerability: &Vulnerability, group: u64) -> Example {
+fn description(vulnerability: &Vulnerability, placed: Placed) -> Example {
     Example {
         id: vulnerability.id.to_string(),
         task: Document.name().into(),
         published: vulnerability.published.to_string(),
-        group,
+        group: placed.group,
+        sources: vulnerability.sources.clone(),
+        weight: 1.0,
+        private: false,
         conversation: Conversation::document(vulnerability.description.as_str()),
         gold: None,
     }
 }
 
-fn entry(weakness: &Weakness) -> Example {
+fn entry(weakness: &Weakness, placed: Placed) -> Example {
     Example {
         id: weakness.id.to_string(),
         task: Document.name().into(),
         published: weakness.edition.map(|edition| edition.to_string()).unwrap_or_default(),
-        group: CATALOGUE_GROUPS + u64::from(weakness.id.0),
+        group: placed.group,
+        sources: vec!["cwe".into()],
+        weight: 1.0,
+        private: false,
         conversation: Conversation::document(prose(weakness)),
         gold: None,
     }
@@ -137,52 +118,24 @@ fn mitigation(one: &Mitigation) -> String {
 mod tests {
     use super::*;
     use crate::catalogue::tests::{small, weakness};
+    use crate::corpus::Settings;
+    use crate::corpus::tests::all_in;
+    use crate::dataset::Split;
+    use crate::knowledge::Knowledge;
     use crate::merge::tests::vulnerability;
-    use crate::task::Caps;
-
-    fn placed(split: Split, by_date: Split) -> Placed {
-        Placed { split, by_date, group: 0 }
-    }
+    use crate::split::Unplaced;
 
     #[test]
-    fn what_may_be_younger_than_its_split_is_left_out() {
-        let day = |id| Vulnerability { published: "2023-05-01".parse().unwrap(), ..vulnerability(id, "A hole.") };
-        let year = |id| Vulnerability { published: "2023".parse().unwrap(), ..vulnerability(id, "A hole.") };
-        let records = [day("CVE-2023-0001"), day("CVE-2023-0002"), year("CVE-2023-0003"), year("CVE-2023-0004")];
-        let placed = [
-            placed(Split::Train, Split::Train),
-            placed(Split::Train, Split::Test),
-            placed(Split::Train, Split::Train),
-            placed(Split::Test, Split::Test),
-        ];
-        let corpus = Corpus {
-            vulnerabilities: &records,
-            placed: &placed,
-            catalogue: None,
-            min_train_examples: 1,
-            caps: Caps::default(),
-        };
+    fn descriptions_and_live_catalogue_entries_stand_in_their_splits() {
+        let vulnerabilities = vec![vulnerability("CVE-2023-0001", "A hole."), vulnerability("CVE-2023-0002", "Two.")];
+        let knowledge = Knowledge { vulnerabilities, catalogue: small(), ..Knowledge::default() };
+        let mut places = all_in(&knowledge, Split::Train);
+        places.vulnerabilities[1] = Err(Unplaced::DatedByYearOnly);
+        let corpus = Corpus { knowledge: &knowledge, places: &places, settings: &Settings::default() };
         let made = Document.make(&corpus).unwrap();
-        let kept: Vec<&str> = made.examples.iter().map(|(_, one)| one.id.as_str()).collect();
-        assert_eq!(kept, ["CVE-2023-0001", "CVE-2023-0004"]);
-        assert_eq!(made.counts.left_out["published_after_its_split"], 1);
-        assert_eq!(made.counts.left_out["dated_by_year_only"], 1);
-    }
-
-    #[test]
-    fn live_catalogue_entries_are_training_texts() {
-        let catalogue = small();
-        let corpus = Corpus {
-            vulnerabilities: &[],
-            placed: &[],
-            catalogue: Some(&catalogue),
-            min_train_examples: 1,
-            caps: Caps::default(),
-        };
-        let made = Document.make(&corpus).unwrap();
-        assert_eq!(made.examples.len(), 7, "all but the deprecated one");
+        assert_eq!(made.examples.len(), 1 + 7, "all but the deprecated entry, and what has no place");
         assert!(made.examples.iter().all(|(split, one)| *split == Split::Train && one.gold.is_none()));
-        let text = made.examples[0].1.conversation.text_of(Role::Document).unwrap();
+        let text = made.examples[1].1.conversation.text_of(Role::Document).unwrap();
         assert!(text.starts_with("CWE-74: injection\n\nThe product has injection."), "{text}");
     }
 
