@@ -4,7 +4,9 @@
 //! sources → [`dedup`] and [`split`] place each CVE → a [`task`] makes examples → [`dataset`] writes them;
 //! [`prepare`](mod@prepare) is that whole way in one call. [`evaluate`] and [`baselines`] judge the answers. No tensors here.
 
+mod alike;
 pub mod baselines;
+pub mod benchmark;
 pub mod catalogue;
 pub mod clean;
 pub mod conversation;
@@ -16,11 +18,13 @@ mod digest;
 pub mod error;
 pub mod evaluate;
 pub mod format;
+pub mod gate;
 pub mod hierarchy;
 mod id;
 pub mod ingest;
 pub mod input;
 pub mod knowledge;
+pub mod leak;
 pub mod manifest;
 pub mod merge;
 pub mod metric;
@@ -34,5 +38,6 @@ pub mod sources;
 pub mod split;
 pub mod task;
 pub mod tasks;
+pub mod template;
 
 pub use error::{Error, Result};
