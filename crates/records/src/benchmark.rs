@@ -39,8 +39,8 @@ mod read;
 pub const GRAM_WORDS: usize = 13;
 /// Fewer words are no run; an item of fewer is found by equality alone.
 pub const MIN_GRAM_WORDS: usize = 8;
-/// Fewer words are no item's text but a label, a name or a short answer.
-const MIN_ITEM_WORDS: usize = 5;
+/// Fewer words are no item's text but a label, a heading or a short answer, as `Cross-Site Request Forgery (CSRF)`.
+const MIN_ITEM_WORDS: usize = 7;
 /// A run of fewer different words is a table or a list of zeros.
 const MIN_DISTINCT_WORDS: usize = 6;
 /// A run is common where more items of one benchmark than this have it, and more than this share of them.
@@ -372,7 +372,7 @@ mod tests {
 
     fn quiz() -> Benchmarks {
         let short = "May a kettle ever boil without any water inside?";
-        let tiny = "Is tea really a drink?";
+        let tiny = "Is tea really a drink for kings?";
         read_json(&format!(
             r#"{{"questions":[{{"q":"{QUESTION}","o":["A door","B lid"]}},{{"q":"{short}"}},{{"q":"{tiny}"}},{{"q":"Tell of cve-2024-0007 now"}}]}}"#
         ))
@@ -402,14 +402,14 @@ mod tests {
             found("a", &format!("An instruction.\n\n{}", QUESTION.to_uppercase())),
             Some((OverlapKind::SameText, 0))
         );
-        assert_eq!(found("a", "is tea REALLY a drink"), Some((OverlapKind::SameText, 2)));
+        assert_eq!(found("a", "is tea REALLY a drink for kings"), Some((OverlapKind::SameText, 2)));
         let quoted = "They asked me which part of the tearoom must be locked at night so that no thief comes";
         assert_eq!(found("a", quoted), Some((OverlapKind::Ngram, 0)));
         assert_eq!(
             found("a", "So: may a kettle ever boil without any water inside, or not?"),
             Some((OverlapKind::Ngram, 1))
         );
-        for text in ["He said: is tea really a drink? Yes.", "A door", "which part of the tearoom must be locked", ""] {
+        for text in ["He said: is tea really a drink for kings? Yes.", "A door", "which part of the tearoom must be locked", ""] {
             assert_eq!(found("CVE-2024-0008", text), None, "{text}");
         }
     }

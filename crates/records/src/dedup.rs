@@ -44,17 +44,30 @@ pub struct Grouping {
 #[must_use]
 pub fn group(texts: &[&str], thresholds: &Thresholds) -> Grouping {
     assert!(u32::try_from(texts.len()).is_ok(), "a group is named by a 32-bit place");
-    let mut joined = Joined::new(texts.len());
-    let mut counts = GroupCounts::default();
-    let sets: Vec<Option<Set>> = texts.par_iter().map(|text| Some(shingles(text))).collect();
-    join_alike(&sets, thresholds.near_duplicate, &mut joined, &mut counts);
-    if let Some(threshold) = thresholds.template {
-        let sets: Vec<Option<Set>> = texts.par_iter().map(|text| parts(text, MIN_PARTS)).collect();
-        join_alike(&sets, threshold, &mut joined, &mut counts);
+    let near = || joined_by(texts, thresholds.near_duplicate, &|text| Some(shingles(text)));
+    let template = || thresholds.template.map(|least| joined_by(texts, least, &|text| parts(text, MIN_PARTS)));
+    let ((mut joined, mut counts), template) = rayon::join(near, template);
+    if let Some((mut others, more)) = template {
+        (0..texts.len() as u32).for_each(|at| joined.join(at, others.first_of(at)));
+        counts.candidate_pairs += more.candidate_pairs;
+        counts.confirmed_pairs += more.confirmed_pairs;
     }
     let groups: Vec<u32> = (0..texts.len()).map(|at| joined.first_of(at as u32)).collect();
     count_groups(&groups, &mut counts);
     Grouping { groups, counts }
+}
+
+/// Joins the texts whose sets are alike; without a set, a text is alone.
+fn joined_by(
+    texts: &[&str],
+    threshold: f64,
+    set_of: &(dyn Fn(&str) -> Option<Set> + Sync),
+) -> (Joined, GroupCounts) {
+    let sets: Vec<Option<Set>> = texts.par_iter().map(|text| set_of(text)).collect();
+    let mut joined = Joined::new(texts.len());
+    let mut counts = GroupCounts::default();
+    join_alike(&sets, threshold, &mut joined, &mut counts);
+    (joined, counts)
 }
 
 /// Joins the groups of those whose sets are alike.

@@ -87,7 +87,7 @@ fn what_does_not_leak_is_not_told() {
 #[test]
 fn every_kind_of_leak_is_found_by_its_kind_and_names_both_sides() {
     let fresh = "Nobody had told the gardener that his new fountain answers to every remote control in town";
-    let near = TEXTS[0].replace("one long spoon", "two long spoons");
+    let near = TEXTS[0].replace("spoon", "ladle");
     let template = "SQL injection in Tarn Viewer 1.8 lets a remote attacker execute SQL statements via the id parameter of the main page";
     // Texts 0 and 3 stand in training, 2 in test.
     let cases = [
@@ -143,9 +143,12 @@ const WORDS: [&str; 24] = [
 /// A sentence of its own for each number.
 fn own_text(number: usize) -> String {
     let mut text = format!("The {} in the", WORDS[number % 24]);
-    for place in 0..14 {
-        let word = WORDS[(number * (2 * place + 1) + place * place * 5 + number / 24) % 24];
-        write!(text, " {word}{}", ["ing", "ed", "er", "ish"][(number / 5 + place) % 4]).unwrap();
+    let mut state = number as u32 + 1;
+    for _ in 0..14 {
+        // A step of the generator of "Numerical Recipes"; its high bits are good enough.
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let pick = (state >> 16) as usize;
+        write!(text, " {}{}", WORDS[pick % 24], ["ing", "ed", "er", "ish"][pick / 24 % 4]).unwrap();
     }
     text
 }
@@ -309,16 +312,18 @@ fn all_real_cves_are_placed_without_a_leak_and_would_leak_otherwise() {
             cves: &[],
         })
         .collect();
-    let loose = Thresholds { near_duplicate: 1.0, template: None };
-    for (thresholds, leaks) in [(BOTH, false), (loose, true), (Thresholds { template: None, ..BOTH }, true)] {
+    let told = |thresholds: Thresholds, things: &[Thing<'_>]| {
         let start = Instant::now();
-        let (report, counts) = placed_and_checked(&things, thresholds);
-        aloud(&format!(
-            "ran: leaks among {} real CVEs at {thresholds:?}: {counts:?} placed, {:?}, {:.1} s",
-            things.len(),
-            kinds(&report),
-            start.elapsed().as_secs_f64()
-        ));
-        assert_eq!(report.total() > 0, leaks, "{:?}", report.into_result());
-    }
+        let (report, counts) = placed_and_checked(things, thresholds);
+        let (kinds, seconds) = (kinds(&report), start.elapsed().as_secs_f64());
+        aloud(&format!("ran: leaks among {} real CVEs, {thresholds:?}: {counts:?}, {kinds:?}, {seconds:.1} s", things.len()));
+        report
+    };
+    let report = told(BOTH, &things);
+    assert_eq!(report.total(), 0, "{:?}", report.into_result());
+    // The checker is no ornament: without the grouping it finds what the grouping is for.
+    let some: Vec<Thing<'_>> = things.into_iter().step_by(8).collect();
+    let exact = told(Thresholds { near_duplicate: 1.0, template: None }, &some);
+    assert!(exact.near_duplicate.count > 0 && exact.template.count > 0);
+    assert!(told(Thresholds { template: None, ..BOTH }, &some).template.count > 0);
 }
