@@ -25,6 +25,7 @@ pub mod manifest;
 pub mod merge;
 pub mod metric;
 pub mod metrics;
+pub mod mixture;
 pub mod phrasing;
 pub mod prepare;
 mod published;
