@@ -26,6 +26,7 @@ pub mod merge;
 pub mod metric;
 pub mod metrics;
 pub mod mixture;
+pub mod overlap;
 pub mod phrasing;
 pub mod prepare;
 mod published;
