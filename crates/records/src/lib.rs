@@ -34,6 +34,7 @@ pub mod record;
 pub mod source;
 pub mod sources;
 pub mod split;
+pub mod ssvc;
 pub mod task;
 pub mod tasks;
 

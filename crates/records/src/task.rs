@@ -11,13 +11,17 @@ use crate::manifest::TaskCounts;
 use crate::record::Vulnerability;
 use crate::split::Placed;
 use crate::tasks::{
-    attack_map::AttackMap, capec_map::CapecMap, cwe_classify::CweClassify, document::Document, explain::Explain,
-    extract::Extract, mitigation::Mitigation, qa::Qa, summarise::Summarise, vulnerable_code::VulnerableCode,
+    attack_map::AttackMap, capec_map::CapecMap, cvss_vector::CvssVectorTask, cwe_classify::CweClassify,
+    document::Document, explain::Explain, extract::Extract, mitigation::Mitigation, qa::Qa, severity::SeverityTask,
+    ssvc::SsvcTask, summarise::Summarise, vulnerable_code::VulnerableCode,
 };
 
 /// Every task.
 pub static ALL: &[&dyn Task] = &[
     &CweClassify,
+    &CvssVectorTask,
+    &SeverityTask,
+    &SsvcTask,
     &CapecMap,
     &AttackMap,
     &Mitigation,
