@@ -7,6 +7,7 @@
 mod check;
 mod mistake;
 mod overrides;
+mod prepare_section;
 mod reader;
 mod sections;
 mod tree;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use wardsmith_records::label::CwePolicy;
 use wardsmith_records::record::Published;
 
 pub(crate) use mistake::RecipeErrors;
@@ -64,6 +66,13 @@ pub(crate) struct PrepareRecipe {
     pub near_duplicate_similarity: f64,
     /// Share of broken records in one source above which the run fails.
     pub max_reject_rate: f64,
+    /// How the weakness of a CVE is decided.
+    pub cwe_labels: CwePolicy,
+    /// How many of each task's phrasings training uses; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phrasings: Option<usize>,
+    /// Share of training examples whose right answer is that the text says too little.
+    pub decline_share: f64,
     /// Limits on the number of examples, by split.
     pub max_examples: MaxExamples,
 }

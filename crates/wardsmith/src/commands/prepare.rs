@@ -63,6 +63,9 @@ pub(crate) fn make(recipe: &PrepareRecipe, seed: u64, out: &Path, overwrite: boo
     options.min_train_examples = recipe.min_train_examples;
     options.near_duplicate_threshold = recipe.near_duplicate_similarity;
     options.max_reject_rate = recipe.max_reject_rate;
+    options.cwe_labels = recipe.cwe_labels.clone();
+    options.phrasings = recipe.phrasings;
+    options.decline_share = recipe.decline_share;
     options.caps.train = recipe.max_examples.train;
     options.caps.validation = recipe.max_examples.validation;
     options.caps.test = recipe.max_examples.test;

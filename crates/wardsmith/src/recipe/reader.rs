@@ -55,6 +55,17 @@ impl Read for f64 {
     }
 }
 
+impl Read for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Boolean(value) => Some(*value),
+            _ => None,
+        }
+    }
+}
+
 impl Read for String {
     const EXPECTED: &'static str = "text in quotes";
 
