@@ -5,10 +5,13 @@ use std::io::BufRead;
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::record::{Record, Reject};
-use crate::sources::{cvelist::CveList, cwe::Cwe, nvd::Nvd};
+use crate::sources::{
+    attack::Attack, capec::Capec, certcc::CertCc, csaf::Csaf, cvelist::CveList, cwe::Cwe, epss::Epss, kev::Kev,
+    nvd::Nvd, osv::Osv,
+};
 
 /// Every source.
-pub static ALL: &[&dyn Source] = &[&Nvd, &CveList, &Cwe];
+pub static ALL: &[&dyn Source] = &[&Nvd, &CveList, &Cwe, &Capec, &Attack, &Kev, &Epss, &Osv, &Csaf, &CertCc];
 
 /// Where a parser puts its records and rejects, one after the other.
 pub type Sink<'a> = &'a mut dyn FnMut(Result<Record, Reject>);
