@@ -65,7 +65,7 @@ impl Format {
             Self::Html => "a web page",
             Self::Xml => "XML of another format",
             Self::Tar => "a tar archive",
-            Self::Compressed => "a file compressed in another way than gzip or zip",
+            Self::Compressed => "a file compressed in another way than gzip, xz or zip",
             Self::Pdf => "a PDF document",
             Self::Text => "plain text",
             Self::Binary => "binary data",

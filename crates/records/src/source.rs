@@ -4,6 +4,7 @@ use std::io::BufRead;
 
 use crate::error::{Error, Result};
 use crate::format::Format;
+use crate::input::walk::may_be_data;
 use crate::record::{Record, Reject};
 use crate::sources::{cvelist::CveList, cwe::Cwe, nvd::Nvd};
 
@@ -29,6 +30,11 @@ pub trait Source: Sync {
 
     /// Whether a file that begins like this is for it.
     fn accepts(&self, format: Format) -> bool;
+
+    /// Whether a file in a folder or archive is worth opening, by its place.
+    fn wants(&self, place: &str) -> bool {
+        may_be_data(place)
+    }
 
     /// Streams one opened and decompressed file into `sink`; `place` is how errors and rejects call the file.
     ///
