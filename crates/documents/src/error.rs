@@ -43,7 +43,9 @@ pub enum Error {
         detail: String,
     },
     /// Bytes of a text format that are no text.
-    #[error("the {kind} document is not text: it has {controls} control characters in {bytes} bytes\nhint: look what the file is; a picture or an archive is not read")]
+    #[error(
+        "the {kind} document is not text: it has {controls} control characters in {bytes} bytes\nhint: look what the file is; a picture or an archive is not read"
+    )]
     NotText {
         /// What it was to be read as.
         kind: Kind,
@@ -53,7 +55,9 @@ pub enum Error {
         bytes: usize,
     },
     /// A document of pictures.
-    #[error("the {kind} document has {pages} pages and no text\nhint: it seems to be scanned; run text recognition over it first")]
+    #[error(
+        "the {kind} document has {pages} pages and no text\nhint: it seems to be scanned; run text recognition over it first"
+    )]
     NoText {
         /// What it was read as.
         kind: Kind,

@@ -57,7 +57,10 @@ mod tests {
     fn a_panic_is_a_broken_document() {
         let result: Result<()> = on_own_stack(Kind::Pdf, || panic!("index {} out of range", 7));
         let message = result.unwrap_err().to_string();
-        assert!(message.starts_with("the PDF document is broken: its parser gave up (index 7 out of range)"), "{message}");
+        assert!(
+            message.starts_with("the PDF document is broken: its parser gave up (index 7 out of range)"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -25,8 +25,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Markdown, Self::Html, Self::Plain, Self::Pdf, Self::Docx, Self::Mail, Self::Mbox];
+    pub const ALL: [Self; 7] = [Self::Markdown, Self::Html, Self::Plain, Self::Pdf, Self::Docx, Self::Mail, Self::Mbox];
 
     /// Its name for people.
     #[must_use]

@@ -42,7 +42,8 @@ pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Text> {
 
 /// The lines between `---` and `---` at the very beginning, and what follows them.
 fn front_matter(text: &str) -> Option<(&str, &str)> {
-    let body = text.strip_prefix("---").and_then(|rest| rest.trim_start_matches([' ', '\t', '\r']).strip_prefix('\n'))?;
+    let body =
+        text.strip_prefix("---").and_then(|rest| rest.trim_start_matches([' ', '\t', '\r']).strip_prefix('\n'))?;
     let mut end = 0;
     for line in body.split_inclusive('\n') {
         if matches!(line.trim_end(), "---" | "...") {
@@ -167,7 +168,7 @@ impl Reader {
             TagEnd::HtmlBlock => {
                 self.verbatim = false;
                 let block = std::mem::take(&mut self.inline);
-                html::compose_fragment(&block, &mut self.composer)
+                html::compose_fragment(&block, html::Fragment::Piece, &mut self.composer)
             }
             TagEnd::Item => {
                 self.flush()?;

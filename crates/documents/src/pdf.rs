@@ -1,2 +1,4 @@
 //! tmp
-pub(crate) fn read(_: &[u8], _: &crate::Limits) -> crate::Result<crate::Text> { todo!() }
+pub(crate) fn read(_: &[u8], _: &crate::Limits) -> crate::Result<crate::Text> {
+    todo!()
+}

@@ -104,7 +104,10 @@ fn is_wrapped_prose(lines: &[&str]) -> bool {
         return false;
     };
     let is_prose = |line: &&str| {
-        !is_indented(line) && !is_item(line) && !line.contains("   ") && !line.starts_with(['>', '|', '#', '$', '+', '='])
+        !is_indented(line)
+            && !is_item(line)
+            && !line.contains("   ")
+            && !line.starts_with(['>', '|', '#', '$', '+', '='])
     };
     let is_full = |line: &&str| WRAPPED_CHARS.contains(&line.chars().count());
     full.iter().all(|line| is_prose(line) && is_full(line)) && is_prose(last)
@@ -146,6 +149,9 @@ mod tests {
     #[test]
     fn a_picture_is_no_text() {
         let error = read(&[0, 1, 2, 3].repeat(50), &Limits::default()).unwrap_err();
-        assert!(error.to_string().starts_with("the text document is not text: it has 200 control characters"), "{error}");
+        assert!(
+            error.to_string().starts_with("the text document is not text: it has 200 control characters"),
+            "{error}"
+        );
     }
 }

@@ -343,10 +343,7 @@ mod tests {
             (Shape::Paragraph, " \u{200b} "),
         ]);
         let below = "- one\n  - inner\n    more\n\n```\n  a\t``b``\n\n\nc\n```";
-        assert_eq!(
-            text.body,
-            format!("Before the\nfirst.\n\nTop\n\n{below}\n\nLow er\n\na | b\nc | d\n\nx y\n\nz")
-        );
+        assert_eq!(text.body, format!("Before the\nfirst.\n\nTop\n\n{below}\n\nLow er\n\na | b\nc | d\n\nx y\n\nz"));
         assert_eq!(text.title, "Top");
         let section = |level, heading: &str, body: &str| Section { level, heading: heading.into(), body: body.into() };
         let expected = [
@@ -374,7 +371,9 @@ mod tests {
     fn the_main_part_is_preferred_where_it_holds_enough() {
         let of_lengths = |page: usize, article: usize, main: usize| {
             let mut composer = Composer::new(Kind::Html, 1 << 20);
-            for (scope, letter, count) in [(Scope::Page, "p", page), (Scope::Article, "a", article), (Scope::Main, "m", main)] {
+            for (scope, letter, count) in
+                [(Scope::Page, "p", page), (Scope::Article, "a", article), (Scope::Main, "m", main)]
+            {
                 composer.scope = scope;
                 composer.push(Shape::Paragraph, &letter.repeat(count)).unwrap();
             }

@@ -207,6 +207,20 @@ const FURNITURE_CLASSES: &[&str] = &[
 /// What the names of boxes about cookies and consent have beside those words; pages on cookies have other names.
 const BOXES: &[&str] = &["banner", "notice", "popup", "modal", "overlay", "dialog", "toast", "consent", "bar", "law"];
 
+/// Classes by which programs mark what a message quotes.
+const QUOTE_CLASSES: &[&str] = &["gmail_quote", "gmail_attr", "moz-cite-prefix", "yahoo_quoted", "protonmail_quote"];
+
+/// Whether a start tag begins what a message quotes.
+pub(super) fn is_quote(tag: Tag<'_>) -> bool {
+    tag.attributes().any(|(name, value)| match () {
+        () if name.eq_ignore_ascii_case("type") => value.eq_ignore_ascii_case("cite"),
+        () if name.eq_ignore_ascii_case("class") => {
+            value.split_ascii_whitespace().any(|class| QUOTE_CLASSES.contains(&class))
+        }
+        () => false,
+    })
+}
+
 /// Whether the attributes of a start tag say that it is not part of the text.
 pub(super) fn is_set_aside(tag: Tag<'_>) -> bool {
     tag.attributes().any(|(name, value)| {
@@ -275,7 +289,9 @@ mod tests {
         ] {
             assert!(is_aside(tag), "{tag}");
         }
-        for tag in ["<div id='session-cookies'>", "<div class=consent>", "<i aria-hidden=false>", "<p style='display:block'>"] {
+        for tag in
+            ["<div id='session-cookies'>", "<div class=consent>", "<i aria-hidden=false>", "<p style='display:block'>"]
+        {
             assert!(!is_aside(tag), "{tag}");
         }
     }

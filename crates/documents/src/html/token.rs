@@ -292,7 +292,10 @@ mod tests {
 
     #[test]
     fn character_references_are_resolved() {
-        assert_eq!(decoded("a &lt;b&gt; &eacute;&#233;&#xE9; &#x93; &#0; &nope; & &amp"), "a <b> ééé “ \u{fffd} &nope; & &amp");
+        assert_eq!(
+            decoded("a &lt;b&gt; &eacute;&#233;&#xE9; &#x93; &#0; &nope; & &amp"),
+            "a <b> ééé “ \u{fffd} &nope; & &amp"
+        );
         assert_eq!(decoded("&#x110000;&#99999999999;&#;"), "\u{fffd}&#99999999999;&#;");
     }
 }
