@@ -122,6 +122,11 @@ impl Parsed {
 
     fn reject(&mut self, reject: &Reject) {
         let counts = &mut self.counts;
+        if reject.reason.sets_aside() {
+            counts.records += 1;
+            *counts.set_aside.entry(reject.reason).or_default() += 1;
+            return;
+        }
         if reject.reason.loses_record() {
             counts.records += 1;
             *counts.rejected.entry(reject.reason).or_default() += 1;
@@ -139,6 +144,7 @@ fn add_counts(sum: &mut SourceCounts, part: SourceCounts) {
     part.kinds.into_iter().for_each(|(kind, count)| *sum.kinds.entry(kind).or_default() += count);
     part.withdrawn.into_iter().for_each(|(state, count)| *sum.withdrawn.entry(state).or_default() += count);
     part.rejected.into_iter().for_each(|(reason, count)| *sum.rejected.entry(reason).or_default() += count);
+    part.set_aside.into_iter().for_each(|(reason, count)| *sum.set_aside.entry(reason).or_default() += count);
     for (reason, count) in part.labels_rejected {
         *sum.labels_rejected.entry(reason).or_default() += count;
     }

@@ -6,10 +6,12 @@ use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::input::walk::may_be_data;
 use crate::record::{Record, Reject};
-use crate::sources::{cvelist::CveList, cwe::Cwe, nvd::Nvd};
+use crate::sources::{
+    cvelist::CveList, cwe::Cwe, documents::Documents, nvd::Nvd, sigma::Sigma, sven::Sven, tram::Tram,
+};
 
 /// Every source.
-pub static ALL: &[&dyn Source] = &[&Nvd, &CveList, &Cwe];
+pub static ALL: &[&dyn Source] = &[&Nvd, &CveList, &Cwe, &Sigma, &Tram, &Sven, &Documents];
 
 /// Where a parser puts its records and rejects, one after the other.
 pub type Sink<'a> = &'a mut dyn FnMut(Result<Record, Reject>);
@@ -120,6 +122,10 @@ pub(crate) mod tests {
                 let message = parse(*source, text).unwrap_err().to_string();
                 assert!(message.contains("`here` looks like ") && message.contains(looks), "{message}");
                 assert!(message.ends_with(&format!("hint: source `{better}` reads that")), "{message}");
+            }
+            // For it, a web page and an empty file are documents without text.
+            if source.name() == "documents" {
+                continue;
             }
             let message = parse(*source, "<html>404</html>").unwrap_err().to_string();
             assert!(message.contains("a web page") && message.contains("no source reads that"), "{message}");
