@@ -7,11 +7,13 @@ use crate::format::Format;
 use crate::input::walk::may_be_data;
 use crate::record::{Record, Reject};
 use crate::sources::{
-    cvelist::CveList, cwe::Cwe, documents::Documents, nvd::Nvd, sigma::Sigma, sven::Sven, tram::Tram,
+    attack::Attack, capec::Capec, certcc::CertCc, csaf::Csaf, cvelist::CveList, cwe::Cwe, documents::Documents,
+    epss::Epss, kev::Kev, nvd::Nvd, osv::Osv, sigma::Sigma, sven::Sven, tram::Tram,
 };
 
 /// Every source.
-pub static ALL: &[&dyn Source] = &[&Nvd, &CveList, &Cwe, &Sigma, &Tram, &Sven, &Documents];
+pub static ALL: &[&dyn Source] =
+    &[&Nvd, &CveList, &Cwe, &Capec, &Attack, &Kev, &Epss, &Osv, &Csaf, &CertCc, &Sigma, &Tram, &Sven, &Documents];
 
 /// Where a parser puts its records and rejects, one after the other.
 pub type Sink<'a> = &'a mut dyn FnMut(Result<Record, Reject>);

@@ -68,8 +68,9 @@ impl Source for Documents {
     fn parse(&self, reader: &mut dyn BufRead, place: &str, sink: Sink<'_>) -> Result<()> {
         let head = reader.fill_buf().map_err(|error| broken(self, place, &error))?;
         let format = Format::of(head);
-        // A feed of records is text too, but no document.
-        if source::ALL.iter().any(|other| other.name() != NAME && other.accepts(format)) {
+        // A feed of records is text too, but no document; a text may have the words of a rule.
+        let is_feed = source::ALL.iter().any(|other| other.name() != NAME && other.accepts(format));
+        if is_feed && format != Format::Sigma {
             expect_format(self, reader, place)?;
         }
         let mut bytes = Vec::new();
