@@ -209,7 +209,7 @@ impl Names {
         }));
         things.extend(knowledge.sentences.iter().zip(&self.sentences).map(|(one, report)| Thing {
             published: one.published,
-            origin: if one.source == "tram" { report } else { "" },
+            origin: if one.source == "tram" && !one.document.is_empty() { report } else { "" },
             ..undated(&one.id, &one.text)
         }));
         things.extend(

@@ -37,6 +37,12 @@ pub enum Format {
     CsafProvider,
     /// Vulnerability notes of CERT/CC.
     CertCc,
+    /// Sentences labelled for TRAM.
+    Tram,
+    /// SVEN's functions before and after a fix.
+    Sven,
+    /// A Sigma rule.
+    Sigma,
     /// Other answers of NVD's API (CPE matches, histories, sources).
     NvdOther,
     /// Some JSON.
@@ -51,6 +57,8 @@ pub enum Format {
     Compressed,
     /// A PDF document.
     Pdf,
+    /// An office document or electronic book, which is a zip.
+    Office,
     /// Text of no known format.
     Text,
     /// Bytes of no known format.
@@ -81,13 +89,17 @@ impl Format {
             Self::Epss => "EPSS scores (CSV)",
             Self::CsafProvider => "what a provider of CSAF advisories says of itself",
             Self::CertCc => "CERT/CC vulnerability notes",
+            Self::Tram => "sentences labelled for TRAM",
+            Self::Sven => "functions before and after a fix (SVEN)",
+            Self::Sigma => "Sigma rules (YAML)",
             Self::NvdOther => "an answer of NVD's API that holds no CVEs",
             Self::Json => "JSON of another format",
             Self::Html => "a web page",
             Self::Xml => "XML of another format",
             Self::Tar => "a tar archive",
-            Self::Compressed => "a file compressed in another way than gzip or zip",
+            Self::Compressed => "a file compressed in another way than gzip, xz or zip",
             Self::Pdf => "a PDF document",
+            Self::Office => "an office document",
             Self::Text => "plain text",
             Self::Binary => "binary data",
             Self::Empty => "an empty file",
@@ -114,6 +126,9 @@ impl Format {
         // From what says the most to what says the least.
         let table: &[(Self, bool)] = &[
             (Self::NvdFeed11, keys.has("CVE_Items")),
+            (Self::Sven, keys.has("func_src_before") || keys.has("func_src_after")),
+            (Self::Tram, keys.has("doc_title") && (keys.has("label") || keys.has("labels"))),
+            (Self::Tram, keys.has("ml_model") && keys.has("sentences")),
             (Self::CveListDelta, keys.has("fetchTime") && keys.has("numberOfChanges")),
             (Self::CveRecord, keys.has("cveMetadata") || text.contains("\"CVE_RECORD\"")),
             (Self::Kev, keys.has("catalogVersion") && keys.has("vulnerabilities")),
@@ -156,6 +171,8 @@ impl Format {
             (b"7z\xbc\xaf\x27\x1c", Self::Compressed),
             (b"Rar!", Self::Compressed),
             (b"%PDF", Self::Pdf),
+            // A zip whose first member was none of these has been opened before.
+            (b"PK\x03\x04", Self::Office),
         ];
         if let Some((_, format)) = magic.iter().find(|(magic, _)| head.starts_with(magic)) {
             return *format;
@@ -171,7 +188,7 @@ impl Format {
         if text && !head.contains(&0) { Self::of_table(head) } else { Self::Binary }
     }
 
-    /// Of a text by the names of its columns.
+    /// Of a text by the names of its columns or keys.
     fn of_table(head: &[u8]) -> Self {
         let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
         let begins =
@@ -180,6 +197,8 @@ impl Format {
             Self::Epss
         } else if begins("cveID,") || begins("\"cveID\",") {
             Self::KevCsv
+        } else if is_sigma(head) {
+            Self::Sigma
         } else {
             Self::Text
         }
@@ -190,6 +209,12 @@ impl Format {
 const CSAF_DOCUMENT: &[&str] = &["aggregate_severity", "acknowledgments", "tracking"];
 /// Keys of which one stands early in every OSV record, whose affected packages may stand late.
 const OSV_RECORD: &[&str] = &["schema_version", "aliases", "related", "details", "summary"];
+
+/// Whether a text has the keys of a Sigma rule, in whatever order.
+fn is_sigma(head: &[u8]) -> bool {
+    let has = |key: &[u8]| head.split(|byte| *byte == b'\n').any(|line| line.starts_with(key));
+    has(b"title:") && [&b"logsource:"[..], b"detection:", b"correlation:"].into_iter().any(has)
+}
 
 /// A look-up of object keys in the beginning of a JSON text.
 struct Keys<'a>(&'a str);
@@ -246,6 +271,12 @@ mod tests {
             ("BZh91AY", Format::Compressed),
             ("%PDF-1.7", Format::Pdf),
             ("id,name\n1,2", Format::Text),
+            ("# a rule\ntitle: A\nid: x\nlogsource:\n    product: x\n", Format::Sigma),
+            ("title: A\ntext: no rule", Format::Text),
+            (r#"[{"text": "It boils.", "label": "T1012", "doc_title": "A"}]"#, Format::Tram),
+            (r#"{"name": "A", "ml_model": "humans", "sentences": ["#, Format::Tram),
+            (r#"{"func_name": "f", "func_src_before": "int f;""#, Format::Sven),
+            ("PK\u{3}\u{4}", Format::Office),
             ("a\0b", Format::Binary),
             (" \n", Format::Empty),
         ] {

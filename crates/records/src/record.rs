@@ -406,6 +406,8 @@ pub enum RejectReason {
     BadReference,
     /// Its source has withdrawn it; nothing is made of it, and that is no failure.
     Withdrawn,
+    /// Nobody has looked at its labels yet.
+    Unreviewed,
     /// It has no text of its own, as many records that only list versions; that is no failure either.
     NoText,
 }
@@ -421,7 +423,7 @@ impl RejectReason {
     /// Whether the record is as it should be, only there is nothing in it to learn from.
     #[must_use]
     pub fn sets_aside(self) -> bool {
-        matches!(self, Self::Withdrawn | Self::NoText)
+        matches!(self, Self::Withdrawn | Self::Unreviewed | Self::NoText)
     }
 }
 
@@ -439,6 +441,7 @@ impl fmt::Display for RejectReason {
             Self::BadSsvc => "bad SSVC assessment",
             Self::BadReference => "bad reference",
             Self::Withdrawn => "withdrawn",
+            Self::Unreviewed => "unreviewed",
             Self::NoText => "no text",
         })
     }

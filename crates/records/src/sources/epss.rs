@@ -7,6 +7,7 @@ use std::io::BufRead;
 
 use crate::error::Result;
 use crate::format::Format;
+use crate::input::walk::{extension, is_container};
 use crate::record::{EpssScore, Published, Record, Reject, RejectReason};
 use crate::source::{Sink, Source, broken, expect_format};
 use crate::sources::csv::{Rows, columns};
@@ -30,6 +31,10 @@ impl Source for Epss {
 
     fn accepts(&self, format: Format) -> bool {
         format == Format::Epss
+    }
+
+    fn wants(&self, place: &str) -> bool {
+        is_container(place) || extension(place) == "csv"
     }
 
     fn parse(&self, reader: &mut dyn BufRead, place: &str, sink: Sink<'_>) -> Result<()> {

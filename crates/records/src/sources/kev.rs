@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::clean::one_line;
 use crate::error::Result;
 use crate::format::Format;
+use crate::input::walk::{extension, is_container};
 use crate::merge::date_or_year;
 use crate::record::{CveId, CweId, Exploited, Published, Record, Reject, RejectReason};
 use crate::source::{Sink, Source, broken, expect_format};
@@ -36,6 +37,10 @@ impl Source for Kev {
 
     fn accepts(&self, format: Format) -> bool {
         matches!(format, Format::Kev | Format::KevCsv)
+    }
+
+    fn wants(&self, place: &str) -> bool {
+        is_container(place) || (matches!(extension(place).as_str(), "csv" | "json") && !place.ends_with("schema.json"))
     }
 
     fn parse(&self, reader: &mut dyn BufRead, place: &str, sink: Sink<'_>) -> Result<()> {
