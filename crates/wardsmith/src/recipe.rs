@@ -53,7 +53,7 @@ pub(crate) struct Recipe {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct PrepareRecipe {
     /// Files or folders by the name of the source that reads them.
-    pub sources: BTreeMap<String, PathBuf>,
+    pub sources: BTreeMap<String, Paths>,
     /// Names of tasks of [`wardsmith_records::task::ALL`].
     pub tasks: Vec<String>,
     /// A weakness is a label where at least so many training examples have it.
@@ -75,6 +75,23 @@ pub(crate) struct PrepareRecipe {
     pub decline_share: f64,
     /// Limits on the number of examples, by split.
     pub max_examples: MaxExamples,
+}
+
+/// One path, or several that one source reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Paths(
+    /// At least one.
+    #[serde(serialize_with = "one_or_several")]
+    pub Vec<PathBuf>,
+);
+
+#[expect(clippy::ptr_arg, reason = "serde hands over what the field holds")]
+fn one_or_several<S: serde::Serializer>(paths: &Vec<PathBuf>, out: S) -> Result<S::Ok, S::Error> {
+    match paths.as_slice() {
+        [one] => one.serialize(out),
+        several => several.serialize(out),
+    }
 }
 
 /// At most so many examples of each split; no limit where it is silent.

@@ -1,7 +1,6 @@
 //! What `[prepare]` may say: sources, tasks, dates, policies and limits.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use wardsmith_records::dedup::DEFAULT_THRESHOLD;
 use wardsmith_records::label::{CwePolicy, Voice};
@@ -12,7 +11,7 @@ use wardsmith_records::{source, task};
 use super::check;
 use super::mistake::{Wrong, suggest};
 use super::reader::Reader;
-use super::{MaxExamples, PrepareRecipe};
+use super::{MaxExamples, Paths, PrepareRecipe};
 
 pub(super) fn prepare(mut reader: Reader<'_>) -> PrepareRecipe {
     let day = |text: &str| text.parse::<Published>().expect("the defaults are days");
@@ -59,10 +58,10 @@ fn cwe_labels(mut reader: Reader<'_>) -> CwePolicy {
     policy
 }
 
-fn sources(reader: &mut Reader<'_>) -> BTreeMap<String, PathBuf> {
+fn sources(reader: &mut Reader<'_>) -> BTreeMap<String, Paths> {
     let known: Vec<_> = source::ALL.iter().map(|source| source.name()).collect();
-    let check = |name: &str, path: &PathBuf| match known.contains(&name) {
-        true => check::path(path),
+    let check = |name: &str, paths: &Paths| match known.contains(&name) {
+        true => check::paths(&paths.0),
         false => Err(Wrong::new("is not a source", suggest(name, &known))),
     };
     let given = reader.has("sources");

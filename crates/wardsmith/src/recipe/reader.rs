@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use wardsmith_records::record::Published;
 
+use super::Paths;
 use super::mistake::{Mistake, Place, Wrong, suggest};
 use super::tree::{Node, Table, Value};
 
@@ -82,6 +83,16 @@ impl Read for PathBuf {
 
     fn read(value: &Value) -> Option<Self> {
         String::read(value).map(Self::from)
+    }
+}
+
+impl Read for Paths {
+    const EXPECTED: &'static str = "a path in quotes, or a list of paths";
+
+    fn read(value: &Value) -> Option<Self> {
+        let one = PathBuf::read(value).map(|path| vec![path]);
+        let several = || Vec::<String>::read(value).map(|paths| paths.into_iter().map(PathBuf::from).collect());
+        one.or_else(several).map(Self)
     }
 }
 
