@@ -189,17 +189,26 @@ pub(crate) enum Trouble {
     Again {
         /// What went wrong.
         detail: String,
-        /// How long the server wants to be left alone, in seconds.
-        after_s: Option<u64>,
+        /// Until when the server wants to be left alone.
+        after: Option<RetryAfter>,
     },
     /// What arrived is not what was promised; it is thrown away.
     Wrong(String),
 }
 
+/// A server's wish, as the header `Retry-After` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RetryAfter {
+    /// So many seconds.
+    Seconds(u64),
+    /// Until then.
+    At(std::time::SystemTime),
+}
+
 impl Trouble {
     /// Something passing.
     pub(crate) fn again(detail: impl Into<String>) -> Self {
-        Self::Again { detail: detail.into(), after_s: None }
+        Self::Again { detail: detail.into(), after: None }
     }
 }
 

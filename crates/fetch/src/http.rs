@@ -10,7 +10,7 @@ use ureq::http::{HeaderMap, header};
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
 use url::Url;
 
-use crate::error::{Error, Trouble};
+use crate::error::{Error, RetryAfter, Trouble};
 use crate::mirror::web_address;
 
 const USER_AGENT: &str = concat!("wardsmith/", env!("CARGO_PKG_VERSION"));
@@ -221,31 +221,30 @@ fn redirected(answer: &Answer) -> Result<Url, Error> {
 
 /// The answer, where its status is one that callers understand.
 fn understood(answer: Answer, is_paced: bool) -> Result<Answer, Trouble> {
-    let after_s = |answer: &Answer| answer.header("retry-after").and_then(retry_after_s);
+    let after = |answer: &Answer| answer.header("retry-after").and_then(retry_after);
     match answer.status {
         200 | 206 | 304 | 416 => Ok(answer),
-        403 if is_paced || answer.header("retry-after").is_some() => Err(busy(403, after_s(&answer))),
+        403 if is_paced || answer.header("retry-after").is_some() => Err(busy(403, after(&answer))),
         403 if answer.header("x-ratelimit-remaining") == Some("0") => {
             let hint = "GitHub answers only so many questions an hour from one address; try again in an hour";
             Err(Error::Refused { url: answer.url.to_string(), status: 403, hint }.into())
         }
-        status @ (408 | 425 | 429 | 500..=599) => Err(busy(status, after_s(&answer))),
+        status @ (408 | 425 | 429 | 500..=599) => Err(busy(status, after(&answer))),
         status => Err(Error::refused(answer.url.as_str(), status).into()),
     }
 }
 
-fn busy(status: u16, after_s: Option<u64>) -> Trouble {
-    Trouble::Again { detail: format!("it answers with status {status}"), after_s }
+fn busy(status: u16, after: Option<RetryAfter>) -> Trouble {
+    Trouble::Again { detail: format!("it answers with status {status}"), after }
 }
 
-/// Seconds from `Retry-After`: a number of them, or a date, which is held against the clock of the machine.
-fn retry_after_s(value: &str) -> Option<u64> {
+/// `Retry-After`: seconds or a date.
+fn retry_after(value: &str) -> Option<RetryAfter> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
-        return Some(seconds);
+        return Some(RetryAfter::Seconds(seconds));
     }
-    let date = httpdate::parse_http_date(value).ok()?;
-    Some(date.duration_since(std::time::SystemTime::now()).map_or(0, |duration| duration.as_secs() + 1))
+    httpdate::parse_http_date(value).ok().map(RetryAfter::At)
 }
 
 /// A reader that gives up where next to nothing comes, though each piece comes in time.
@@ -326,13 +325,11 @@ mod tests {
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
-        assert_eq!(retry_after_s(" 120 "), Some(120));
-        assert_eq!(retry_after_s("Fri, 31 Dec 1999 23:59:59 GMT"), Some(0));
-        let later = std::time::SystemTime::now() + Duration::from_secs(90);
-        let seconds = retry_after_s(&httpdate::fmt_http_date(later)).unwrap();
-        assert!((85..=91).contains(&seconds), "{seconds}");
-        assert_eq!(retry_after_s("soon"), None);
-        assert_eq!(retry_after_s("-1"), None);
+        assert_eq!(retry_after(" 120 "), Some(RetryAfter::Seconds(120)));
+        let date = retry_after("Thu, 01 Jan 1970 00:01:00 GMT");
+        assert_eq!(date, Some(RetryAfter::At(std::time::UNIX_EPOCH + Duration::from_secs(60))));
+        assert_eq!(retry_after("soon"), None);
+        assert_eq!(retry_after("-1"), None);
     }
 
     #[test]
@@ -348,5 +345,43 @@ mod tests {
     fn a_secret_is_not_shown() {
         let secret = Secret { name: "apiKey", value: "hush".into() };
         assert!(!format!("{secret:?}").contains("hush"));
+    }
+
+    /// A server that gives one answer; what it was asked.
+    fn once(answer: String) -> (u16, std::thread::JoinHandle<String>) {
+        use std::io::Write as _;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let served = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut asked, mut buffer) = (String::new(), [0; 4096]);
+            while !asked.contains("\r\n\r\n") {
+                let count = stream.read(&mut buffer).unwrap();
+                asked.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+            asked.to_lowercase()
+        });
+        (port, served)
+    }
+
+    #[test]
+    fn a_secret_goes_to_the_first_server_and_not_to_where_it_redirects() {
+        let (port, second) = once("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok".into());
+        let location = format!("http://127.0.0.1:{port}/there");
+        let head =
+            format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let (port, first) = once(head);
+        let client = Client::new(Network { proxy: Proxy::Never, ..Network::default() }).unwrap();
+        let secret = Secret { name: "apiKey", value: "hush".into() };
+        let request = Request { secret: Some(&secret), ..Request::default() };
+        let url = Url::parse(&format!("http://127.0.0.1:{port}/here")).unwrap();
+        let mut answer = client.get(&url, &request).unwrap();
+        let mut text = String::new();
+        answer.body.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), answer.url.path()), ("ok", "/there"));
+        let (first, second) = (first.join().unwrap(), second.join().unwrap());
+        assert!(first.contains("apikey: hush") && first.contains("user-agent: wardsmith/"), "{first}");
+        assert!(!second.contains("hush"), "{second}");
     }
 }

@@ -1,9 +1,9 @@
 //! How often to try again, and when: exponential backoff with jitter, and whatever the server asks for.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::clock::Chance;
-use crate::error::{Error, Trouble};
+use crate::error::{Error, RetryAfter, Trouble};
 
 /// What arrived may be other than promised so often before that is the error.
 const MAX_WRONG: u32 = 3;
@@ -50,14 +50,15 @@ impl Attempts {
         trouble: Trouble,
         url: &str,
         gained_bytes: u64,
+        now: SystemTime,
         chance: &mut Chance,
     ) -> Result<Duration, Error> {
         self.all += 1;
-        let (detail, asked_s) = match trouble {
+        let (detail, asked) = match trouble {
             Trouble::Fatal(error) => return Err(error),
-            Trouble::Again { detail, after_s } => {
+            Trouble::Again { detail, after } => {
                 self.failed = if gained_bytes >= PROGRESS_BYTES { 1 } else { self.failed + 1 };
-                (detail, after_s)
+                (detail, after)
             }
             Trouble::Wrong(detail) => {
                 self.failed += 1;
@@ -72,15 +73,19 @@ impl Attempts {
             };
             return Err(Error::GaveUp { url: url.into(), attempts: self.all, detail, hint });
         }
-        Ok(self.wait(asked_s, chance))
+        let asked = match asked {
+            None => Duration::ZERO,
+            Some(RetryAfter::Seconds(seconds)) => Duration::from_secs(seconds),
+            Some(RetryAfter::At(time)) => time.duration_since(now).unwrap_or_default(),
+        };
+        Ok(self.own_wait(chance).max(asked).min(self.patience.max_wait))
     }
 
-    fn wait(&self, asked_s: Option<u64>, chance: &mut Chance) -> Duration {
+    fn own_wait(&self, chance: &mut Chance) -> Duration {
         // Between half and the whole of it, so that many clients do not come back together.
         let factor = 2f64.powi(self.failed.min(30) as i32 - 1) * (0.5 + chance.next() / 2.0);
         let seconds = self.patience.first_wait.as_secs_f64() * factor;
-        let own = Duration::from_secs_f64(seconds.min(self.patience.max_wait.as_secs_f64()));
-        own.max(Duration::from_secs(asked_s.unwrap_or(0))).min(self.patience.max_wait)
+        Duration::from_secs_f64(seconds.min(self.patience.max_wait.as_secs_f64()))
     }
 }
 
@@ -88,15 +93,18 @@ impl Attempts {
 mod tests {
     use super::*;
 
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
     fn waits(troubles: Vec<(Trouble, u64)>) -> Result<Vec<f64>, Error> {
         let mut attempts = Attempts::new(Patience::default());
         let mut chance = Chance::new(1);
-        let wait = |(trouble, gained)| attempts.after(trouble, "u", gained, &mut chance).map(|wait| wait.as_secs_f64());
+        let wait =
+            |(trouble, gained)| attempts.after(trouble, "u", gained, NOW, &mut chance).map(|wait| wait.as_secs_f64());
         troubles.into_iter().map(wait).collect()
     }
 
     fn again(after_s: Option<u64>) -> Trouble {
-        Trouble::Again { detail: "d".into(), after_s }
+        Trouble::Again { detail: "d".into(), after: after_s.map(RetryAfter::Seconds) }
     }
 
     #[test]
@@ -113,6 +121,11 @@ mod tests {
     #[test]
     fn a_server_is_given_the_time_it_asks_for_up_to_a_cap() {
         assert_eq!(waits(vec![(again(Some(120)), 0), (again(Some(86_400)), 0)]).unwrap(), [120.0, 300.0]);
+        let at = |seconds| RetryAfter::At(NOW + Duration::from_secs(seconds));
+        let dated = |seconds| (Trouble::Again { detail: "d".into(), after: Some(at(seconds)) }, 0);
+        assert_eq!(waits(vec![dated(90), dated(86_400)]).unwrap(), [90.0, 300.0]);
+        let past = RetryAfter::At(NOW - Duration::from_secs(90));
+        assert!(waits(vec![(Trouble::Again { detail: "d".into(), after: Some(past) }, 0)]).unwrap()[0] <= 1.0);
     }
 
     #[test]

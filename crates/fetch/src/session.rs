@@ -416,7 +416,8 @@ impl<'s, 'f> Session<'s, 'f> {
     }
 
     fn wait_after(&mut self, trouble: Trouble, url: &Url, gained: u64, attempts: &mut Attempts) -> Result<()> {
-        let wait = attempts.after(trouble, url.as_str(), gained, &mut self.fetcher.chance)?;
+        let now = std::time::SystemTime::try_from(self.now()).unwrap_or(std::time::SystemTime::UNIX_EPOCH);
+        let wait = attempts.after(trouble, url.as_str(), gained, now, &mut self.fetcher.chance)?;
         sleep(self.fetcher.clock, wait, self.fetcher.stopped)
     }
 }
