@@ -147,7 +147,7 @@ pub enum Error {
         /// How many.
         count: usize,
         /// The last error, with its hint.
-        last: Box<Error>,
+        last: Box<Self>,
     },
     /// It was asked to stop; what has arrived is kept for the next time.
     #[error("stopped\nhint: the same command goes on where it stopped")]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +100,9 @@ impl Lock {
         }
         for (name, file) in &lock.files {
             safe_path(name).map_err(|reason| bad(format!("it names `{}`, but {reason}", name.escape_debug())))?;
+            if name.split_once('/').is_none_or(|(folder, _)| folder != file.feed) {
+                return Err(bad(format!("`{name}` does not lie in the folder of its feed, `{}`", file.feed)));
+            }
             if digest_of(&file.sha256, 32).as_ref() != Some(&file.sha256) {
                 return Err(bad(format!("the SHA-256 of `{name}` is none")));
             }
@@ -168,7 +171,7 @@ pub fn verify(folder: &Path) -> Result<Verified> {
 }
 
 /// What is wrong with the file at `path`.
-fn problem(path: &PathBuf, locked: &LockedFile) -> Option<String> {
+fn problem(path: &Path, locked: &LockedFile) -> Option<String> {
     match sha256_of_file(path) {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Some("is missing".into()),
         Err(error) => Some(format!("cannot be read: {}", error.to_string().lines().next().unwrap_or_default())),
@@ -225,9 +228,15 @@ pub(crate) mod tests {
         lock.write(folder.path()).unwrap();
         assert!(Lock::read(&path).unwrap_err().to_string().contains("version 2"));
         let mut lock = Lock::default();
-        lock.files.insert("a.json".into(), LockedFile { sha256: "abc".into(), ..locked(b"a") });
+        lock.files.insert("kev/a.json".into(), LockedFile { sha256: "abc".into(), ..locked(b"a") });
         lock.write(folder.path()).unwrap();
         assert!(Lock::read(&path).unwrap_err().to_string().contains("is none"));
+        for name in ["a.json", "cwe/a.json"] {
+            let mut lock = Lock::default();
+            lock.files.insert(name.into(), locked(b"a"));
+            lock.write(folder.path()).unwrap();
+            assert!(Lock::read(&path).unwrap_err().to_string().contains("folder of its feed, `kev`"));
+        }
         for text in ["", "{}", "[]", "<html>"] {
             fs::write(&path, text).unwrap();
             assert!(matches!(Lock::read(&path), Err(Error::BadLock { .. })), "{text:?}");
@@ -239,16 +248,17 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut lock = Lock::default();
         for (name, content) in [("good", "good"), ("missing", "x"), ("short", "xyz"), ("changed", "right")] {
-            lock.files.insert(name.into(), locked(content.as_bytes()));
+            lock.files.insert(format!("kev/{name}"), locked(content.as_bytes()));
         }
         lock.write(folder.path()).unwrap();
+        fs::create_dir(folder.path().join("kev")).unwrap();
         for (name, content) in [("good", "good"), ("short", "xy"), ("changed", "wrong")] {
-            fs::write(folder.path().join(name), content).unwrap();
+            fs::write(folder.path().join("kev").join(name), content).unwrap();
         }
         let verified = verify(folder.path()).unwrap();
         assert_eq!((verified.good, verified.bytes), (1, 4));
         let problems = verified.problems.join("\n");
-        for said in ["`missing` is missing", "`short` has 2 bytes, not 3", "`changed` was changed"] {
+        for said in ["`kev/missing` is missing", "`kev/short` has 2 bytes, not 3", "`kev/changed` was changed"] {
             assert!(problems.contains(said), "{problems}");
         }
         assert!(verify(tempfile::tempdir().unwrap().path()).is_err());

@@ -112,9 +112,9 @@ impl Part {
     }
 
     /// An answer with status 206 was given: is it the rest of this version? Where it is not, the part is thrown away.
-    pub(crate) fn accept_rest(&mut self, answer: &Answer) -> Result<(), Trouble> {
-        let problem = self.problem_of_rest(answer);
-        if let Some(problem) = problem {
+    pub(crate) fn accept_rest(&mut self, answer: &Answer, is_plain: bool) -> Result<(), Trouble> {
+        let encoded = || (!is_plain).then(|| "it sends the rest in another encoding".to_owned());
+        if let Some(problem) = self.problem_of_rest(answer).or_else(encoded) {
             self.discard()?;
             return Err(Trouble::Wrong(problem));
         }

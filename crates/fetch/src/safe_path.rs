@@ -133,4 +133,14 @@ mod tests {
             assert!(safe_path(path).is_err(), "{path:?} passed");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_passes_stays_below_its_folder(path in "([a-z.]|\\PC|/|\\\\|:){0,40}") {
+            if safe_path(&path).is_ok() {
+                let normal = |part| matches!(part, std::path::Component::Normal(_));
+                assert!(std::path::Path::new(&path).components().all(normal), "{path:?}");
+            }
+        }
+    }
 }

@@ -147,7 +147,7 @@ impl Transfer<'_> {
         match answer.status {
             304 if self.known.is_some() && !resume => return Ok(None),
             206 if resume => {
-                part.accept_rest(&answer)?;
+                part.accept_rest(&answer, self.is_plain(&answer))?;
                 self.resumed = true;
             }
             200 => self.begin(url, &answer, part)?,
@@ -156,14 +156,15 @@ impl Transfer<'_> {
                 return Err(Trouble::Wrong(format!("it answers with status {status}, which was not asked for")));
             }
         }
-        let encoding = answer.encoding();
+        let (encoding, is_plain) = (answer.encoding(), self.is_plain(&answer));
         let mut body = std::mem::replace(&mut answer.body, Box::new(std::io::empty()));
         match encoding.as_str() {
-            "identity" | "" => {}
-            // Some servers call a file that is gzip encoded with gzip; then it is the file that was asked for.
-            "gzip" | "x-gzip" if self.wanted.shape.is_gzip() => {}
+            _ if is_plain => {}
             "gzip" | "x-gzip" => body = Box::new(MultiGzDecoder::new(body)),
-            _ => return Err(unknown_encoding(url, encoding)),
+            _ => {
+                part.discard()?;
+                return Err(unknown_encoding(url, &encoding));
+            }
         }
         self.fill(&mut body, part, report)?;
         Ok(Some(without_query(&answer.url, url)))
@@ -181,12 +182,19 @@ impl Transfer<'_> {
         headers
     }
 
+    /// Whether the bytes that come are those of the file. Some servers call a file that is gzip encoded with gzip; then
+    /// they are.
+    fn is_plain(&self, answer: &Answer) -> bool {
+        match answer.encoding().as_str() {
+            "identity" | "" => true,
+            "gzip" | "x-gzip" => self.wanted.shape.is_gzip(),
+            _ => false,
+        }
+    }
+
     /// A whole body comes: begins the part anew.
     fn begin(&self, url: &Url, answer: &Answer, part: &mut Part) -> Result<(), Trouble> {
-        let is_plain = match answer.encoding().as_str() {
-            "identity" | "" => true,
-            _ => self.wanted.shape.is_gzip(),
-        };
+        let is_plain = self.is_plain(answer);
         let header = |name| answer.header(name).map(str::to_owned);
         let state = PartState {
             url: url.to_string(),
@@ -276,7 +284,7 @@ impl Transfer<'_> {
     }
 }
 
-fn unknown_encoding(url: &Url, encoding: String) -> Trouble {
+fn unknown_encoding(url: &Url, encoding: &str) -> Trouble {
     let detail = format!("it is encoded as `{}`, which was not asked for", encoding.escape_debug());
     Error::Unreadable { url: url.to_string(), wanted: "a plain file", detail }.into()
 }

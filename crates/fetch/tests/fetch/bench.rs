@@ -23,7 +23,7 @@ pub(crate) struct FakeClock {
 impl FakeClock {
     /// How long it slept in all, in seconds.
     pub(crate) fn slept_s(&self) -> f64 {
-        self.slept.borrow().iter().map(Duration::as_secs_f64).sum()
+        self.slept.borrow().iter().sum::<Duration>().as_secs_f64()
     }
 
     pub(crate) fn set(&self, time: &str) {
@@ -164,7 +164,7 @@ pub(crate) fn zip(comment: &str) -> Vec<u8> {
 /// A JSON document of some `kilobytes`, whose bytes differ from place to place.
 pub(crate) fn json(kilobytes: usize, seed: u64) -> Vec<u8> {
     let numbers: Vec<String> = (0..kilobytes * 64).map(|i| format!("{:014}", i as u64 * 7919 + seed)).collect();
-    format!("{{\"objects\":[\"{}\"]}}", numbers.join("\",\"").replace('"', "\"")).into_bytes()
+    format!("{{\"objects\":[\"{}\"]}}", numbers.join("\",\"")).into_bytes()
 }
 
 fn hex(bytes: &[u8]) -> String {

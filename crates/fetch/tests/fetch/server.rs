@@ -156,8 +156,10 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let mut stream = stream;
     stream.write_all(head.as_bytes())?;
     stream.write_all(&body[..sent])?;
-    while reply.endless {
-        stream.write_all(&body)?;
+    if reply.endless {
+        loop {
+            stream.write_all(&body)?;
+        }
     }
     if reply.stalls {
         std::thread::sleep(Duration::from_secs(20));
@@ -167,8 +169,8 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
 
 fn read_request(stream: &TcpStream) -> std::io::Result<Asked> {
     let mut lines = BufReader::new(stream).lines();
-    let mut asked = Asked::default();
-    asked.path = lines.next().unwrap_or_else(|| Ok(String::new()))?.split(' ').nth(1).unwrap_or_default().to_owned();
+    let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
+    let mut asked = Asked { path: first.split(' ').nth(1).unwrap_or_default().to_owned(), ..Asked::default() };
     for line in lines {
         let line = line?;
         let Some((name, value)) = line.split_once(':') else { break };
