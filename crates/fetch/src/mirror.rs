@@ -204,6 +204,17 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_address_the_file_lies_in_the_folder(rest in "([a-z./%25ef\\\\:?#@]|\\PC){0,40}") {
+            let Ok(url) = web_address(&format!("https://example.org/{rest}")) else { return Ok(()) };
+            if let Ok(Place::File(path)) = Mirror::Folder("m".into()).place(&url) {
+                let normal = |part| matches!(part, std::path::Component::Normal(_));
+                assert!(path.starts_with("m/example.org") && path.components().all(normal), "{path:?}");
+            }
+        }
+    }
+
     #[test]
     fn other_schemes_and_passwords_are_refused() {
         for text in ["file:///etc/passwd", "ftp://example.org/a", "https://", "https://me:secret@example.org/", "a b"] {

@@ -31,12 +31,8 @@ impl Session<'_, '_> {
 
     /// The same, where the file must have a certain SHA-256.
     pub(super) fn file_as(&mut self, wanted: &Wanted, must_be: Option<&str>) -> Result<bool> {
-        self.asked.insert(wanted.path.clone());
-        match self.try_file(wanted, must_be) {
-            Ok(()) => {
-                self.failures_in_a_row = 0;
-                Ok(true)
-            }
+        match self.bring_as(wanted, must_be) {
+            Ok(()) => Ok(true),
             Err(error) if error.ends_the_feed() => Err(error),
             Err(error) => self.failed(wanted.url.to_string(), error).map(|()| false),
         }
@@ -56,10 +52,16 @@ impl Session<'_, '_> {
         Ok(())
     }
 
-    /// The same, but what goes wrong is the error.
+    /// Like [`file`](Self::file), but what goes wrong is the error.
     pub(crate) fn bring(&mut self, wanted: &Wanted) -> Result<()> {
+        self.bring_as(wanted, None)
+    }
+
+    fn bring_as(&mut self, wanted: &Wanted, must_be: Option<&str>) -> Result<()> {
         self.asked.insert(wanted.path.clone());
-        self.try_file(wanted, None)
+        self.try_file(wanted, must_be)?;
+        self.failures_in_a_row = 0;
+        Ok(())
     }
 
     fn try_file(&mut self, wanted: &Wanted, must_be: Option<&str>) -> Result<()> {
@@ -188,6 +190,7 @@ impl Session<'_, '_> {
     /// A file that is there is kept.
     pub(crate) fn count_kept(&mut self, path: &str) {
         self.summary.unchanged += 1;
+        self.failures_in_a_row = 0;
         self.asked.insert(path.to_owned());
     }
 

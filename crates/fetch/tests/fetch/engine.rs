@@ -52,6 +52,23 @@ fn a_stop_leaves_a_part_and_the_next_fetch_takes_only_the_rest() {
 }
 
 #[test]
+fn a_fetch_that_dies_on_the_way_leaves_as_good_a_part() {
+    let bench = Bench::new();
+    let content = json(400, 1);
+    bench.server.on(CAPEC, &[Reply::file(&content)]);
+    // Nothing of the engine runs any more once the bytes are there, as after a kill.
+    let die = |bytes: u64| bytes >= 200_000 && std::panic::resume_unwind(Box::new(()));
+    let dead = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bench.fetch_until("capec", &die)));
+    assert!(dead.is_err() && bench.visible().is_empty());
+    bench.server.asked();
+    let summary = bench.fetch("capec").unwrap();
+    assert!(summary.resumed == 1 && summary.bytes <= content.len() as u64 - 200_000, "{summary:?}");
+    assert_eq!(bench.server.asked()[0].status, 206);
+    assert_eq!(bench.read(CAPEC_FILE), content);
+    bench.is_true();
+}
+
+#[test]
 fn a_part_that_is_whole_already_is_not_asked_for_again() {
     let bench = Bench::new();
     let content = json(100, 1);
