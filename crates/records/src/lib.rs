@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod prepare;
 mod published;
 pub mod record;
+pub mod scrub;
 pub mod source;
 pub mod sources;
 pub mod split;
