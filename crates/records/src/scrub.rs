@@ -18,7 +18,7 @@ mod numbers;
 mod person;
 mod phone;
 #[cfg(test)]
-mod real;
+pub(crate) mod real;
 #[cfg(test)]
 mod samples;
 mod secrets;

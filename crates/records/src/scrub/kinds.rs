@@ -121,7 +121,7 @@ pub static ALL: &[Kind] = &[
         name: "person",
         placeholder: "<PERSON>",
         what: "a person's name or handle in a line of credit; organisations and tools stay",
-        trigger: r"(?i:credit|thank|acknowledg|written by|-by:|(?:discovered|found|reported|disclosed|identified|described|researched|submitted|contributed|spotted|uncovered|published|documented|analy[sz]ed) (?:and [a-z]+ )?(?:on )?by|(?:researcher|finder|reporter|discoverer|author)s?:)",
+        trigger: r"(?i:credit|thank|acknowledg|written by|-by:|(?:discovered|found|reported|disclosed|identified|described|researched|submitted|contributed|spotted|uncovered|published|documented|analy[sz]ed) +(?:and [a-z]+ +)?(?:on +)?(?:to [a-z ]+)? *by|(?:provided|research)  ?by|(?:discovered|found|reported|disclosed|identified|analy[sz]ed) (?:and [a-z]+ )?(?:this|the)|(?:researcher|finder|reporter|discoverer|author)s?:)",
         find: person::find,
     },
     Kind {

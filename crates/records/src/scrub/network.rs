@@ -160,8 +160,7 @@ fn is_host(text: &str, range: &Range<usize>) -> bool {
     if PACKAGE_ROOTS.contains(&labels[0]) || ["rc.local", "mail.local"].contains(&name) {
         return false;
     }
-    let is_addressed =
-        HOST_BEFORE.is_match(lead) || rest.starts_with(|c: char| matches!(c, ':' | '/' | '\\')) && labels.len() > 2;
+    let is_addressed = HOST_BEFORE.is_match(lead) || rest.starts_with([':', '/', '\\']) && labels.len() > 2;
     let is_machine =
         labels[..labels.len() - 1].iter().any(|label| label.contains(|c: char| c == '-' || c.is_ascii_digit()));
     let is_sure_suffix = matches!(labels[labels.len() - 1], "corp" | "lan" | "intranet")
@@ -195,7 +194,7 @@ fn is_device(text: &str, range: &Range<usize>) -> bool {
 mod tests {
     use super::*;
 
-    fn found<'a>(find: fn(&str, &mut Vec<Range<usize>>), text: &'a str) -> Vec<&'a str> {
+    fn found(find: fn(&str, &mut Vec<Range<usize>>), text: &str) -> Vec<&str> {
         let mut ranges = Vec::new();
         find(text, &mut ranges);
         ranges.into_iter().map(|range| &text[range]).collect()

@@ -14,11 +14,11 @@ const MAX_NAMES: usize = 64;
 static CUE: LazyLock<Regex> = LazyLock::new(|| {
     let verbs = "discovered|found|reported|disclosed|identified|described|researched|submitted|contributed|spotted|uncovered|published|documented|analy[sz]ed";
     Regex::new(&[
-        r"[Cc]redits?(?: (?:is|are|goes|go|for [a-z ]{1,40}(?:is|goes|go)))?(?: due)?:? to |Credits?:\s*|\bcredits? (?:to )?|[Cc]redited to ",
-        &format!(r"|\b(?i:(?:{verbs})(?: and (?:{verbs}))?(?: on)? by):? "),
+        r"[Cc]redits?(?: (?:is|are|goes|go|for [a-z ]{1,40}(?:is|goes|go)))?(?: due)?:? to |Credits?:\s*|\bcredits? (?:to )?|[Cc]redited (?:to )?",
+        &format!(r"|\b(?i:(?:{verbs}|(?:information|workaround|analysis|patch) (?:was )?provided|research)(?: and (?:{verbs}))?(?: on| to [A-Z][A-Za-z ]{{1,40}})?\s{{1,2}}by):?\s{{1,2}}"),
         r"|[Dd]ocument was written by |(?m:^|[.;,(\n] ?)(?i:(?:researcher|finder|reporter|discoverer|author)s?):\s*",
-        r"|\b(?i:we (?:would like to )?thank|(?:would|wish|want)[a-z ]{0,6} to thank|thanks? (?:are due )?(?:goes |go )?to|thanks,? also,? to) ",
-        r"|\b[Tt]hanks? |[Aa]cknowledg(?:e|es|ed) |\b[A-Z][a-z]+(?:-[a-z]+){0,3}-[Bb]y:\s*",
+        r"|\b(?i:we (?:would like to )?thank|(?:would|wish|want)[a-z ]{0,6} to thank|thanks? (?:are due )?(?:goes |go )?to|thanks,? also,? to)\s{1,2}",
+        r"|\b[Tt]hanks?:? [\x22“]?|[Aa]cknowledg(?:e|es|ed) |\b[A-Z][a-z]+(?:-[a-z]+){0,3}-[Bb]y:\s*",
     ].concat())
     .expect("a tested expression")
 });
@@ -33,12 +33,23 @@ static NAME: LazyLock<Regex> = LazyLock::new(|| {
 });
 /// Where a person belongs: in brackets, or after `of` and the like.
 static AFFILIATION: LazyLock<Regex> = LazyLock::new(|| {
-    let organisation = r"(?:the )?[\p{Lu}0-9][\w.&/'’-]*(?: (?:of |for |the |de )?\p{Lu}[\w.&/'’-]*){0,6}";
+    let organisation = r"(?:the )?[\p{Lu}0-9][\w.&/'’-]*(?: (?:of |for |the |de )?\p{Lu}[\w.&/'’-]*){0,6}(?: research team| team| project)?(?:, (?:Inc|Ltd|LLC|GmbH)\b\.?)?";
     Regex::new(&format!(r"^(?: ?\([^()\n]{{1,80}}\)| ?<[^<>\n]{{1,80}}>|,? (?:of|from|at|with) {organisation})"))
         .expect("a tested expression")
 });
 static NEXT: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^(?:,? and also |,? and |, |; | & | / )").expect("a tested expression"));
+    LazyLock::new(|| Regex::new(r"^(?:,? {1,2}and (?:also )?|, |; | & | / )").expect("a tested expression"));
+/// A sentence that begins with the name, as "Ann Lee first reported this".
+static BEFORE_VERB: LazyLock<Regex> = LazyLock::new(|| {
+    let word = r"(?:\p{Lu}\.|\p{Lu}[\p{L}\p{M}'’-]*)";
+    let place = r"(?: (?:of|from|at) \p{Lu}[\w./&-]*(?: \p{Lu}[\w./&-]*){0,4}(?:, [\p{Lu}\w ]{2,40},)?)?";
+    let adverbs = r"(?: (?:first|originally|publicly|independently|initially|also|has been publicly|has been)){0,2}";
+    let verbs = "(?:discovered|found|reported|disclosed|identified|analy[sz]ed|credited)";
+    let pattern = format!(
+        r"(?:^|[.:\n]\s{{1,2}})(?:Dr\. )?({word}(?: {word}){{1,3}}){place}{adverbs} {verbs}(?: and {verbs})? (?:this|the|these|for)\b"
+    );
+    Regex::new(&pattern).expect("a tested expression")
+});
 
 /// Words of organisations, tools and products, in lower case.
 const ORGANISATION: &[&str] = &[
@@ -130,6 +141,7 @@ const ORGANISATION: &[&str] = &[
     "eeye",
     "electric",
     "emergency",
+    "engine",
     "engineering",
     "enterprise",
     "ericsson",
@@ -189,6 +201,7 @@ const ORGANISATION: &[&str] = &[
     "linux",
     "llc",
     "ltd",
+    "manager",
     "mandiant",
     "mcafee",
     "meta",
@@ -268,6 +281,7 @@ const ORGANISATION: &[&str] = &[
     "static",
     "studio",
     "support",
+    "suite",
     "suse",
     "symantec",
     "synopsys",
@@ -410,6 +424,15 @@ pub(super) fn find(text: &str, found: &mut Vec<Range<usize>>) {
         let end = names(text, cue.end(), found);
         from = end.max(cue.end());
     }
+    for captures in BEFORE_VERB.captures_iter(text) {
+        let Some(name) = captures.get(1) else { continue };
+        if is_person(name.as_str(), false, &text[name.end()..])
+            && !found.iter().any(|other| other.start < name.end() && name.start() < other.end)
+        {
+            found.push(name.range());
+        }
+    }
+    found.sort_by_key(|range| range.start);
 }
 
 /// Adds the names of the list that begins at `at`; returns where it ends.
@@ -431,7 +454,8 @@ fn names(text: &str, mut at: usize, found: &mut Vec<Range<usize>>) -> usize {
 
 fn is_person(name: &str, has_affiliation: bool, rest: &str) -> bool {
     if name.starts_with('@') {
-        return true;
+        // A company of 1999, still credited in every other note.
+        return name != "@stake";
     }
     let words: Vec<&str> = name.split([' ', '\n']).collect();
     let next: String = rest.trim_start().chars().take_while(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
@@ -469,6 +493,11 @@ mod tests {
         );
         assert_eq!(people("Thanks to Qualys and Juan de la Vega for this."), ["Juan de la Vega"]);
         assert_eq!(people("Acme credits Hanno B\u{f6}ck's report"), ["Hanno B\u{f6}ck"]);
+        assert_eq!(
+            people("Ann Lee of Acme first reported this. Acme Labs found the bug. Thanks to  Bo Day"),
+            ["Ann Lee", "Bo Day"]
+        );
+        assert_eq!(people("was reported to Acme by Ann Lee"), ["Ann Lee"]);
         assert_eq!(people("Reported-by: Ann Lee <x>"), ["Ann Lee"]);
     }
 

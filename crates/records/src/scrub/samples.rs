@@ -201,7 +201,7 @@ fn scores(name: &str, samples: &[Sample]) -> BTreeMap<String, Score> {
     scores
 }
 
-fn report(name: &str, file: &str) -> Score {
+fn report(name: &str, file: &str) -> BTreeMap<String, Score> {
     let samples = samples(file);
     let negatives = samples.iter().filter(|sample| sample.gold.is_empty()).count();
     let scores = scores(name, &samples);
@@ -214,7 +214,7 @@ fn report(name: &str, file: &str) -> Score {
         );
     }
     let _ = write!(std::io::stderr(), "{lines}");
-    scores["all"]
+    scores
 }
 
 #[test]
@@ -228,9 +228,14 @@ fn the_samples_are_three_hundred_and_half_of_them_are_hard_negatives() {
     }
 }
 
+/// Floors: overall, and of each kind, where one mistake weighs more. Measured: 1.000 and 1.000 on `develop`, 1.000 and
+/// 0.988 on `held_out`.
 #[test]
 fn precision_and_recall_on_the_samples_do_not_fall() {
-    let (develop, held_out) = (report("develop", DEVELOP), report("held out", HELD_OUT));
-    assert!(develop.precision() >= 0.98 && develop.recall() >= 0.98);
-    assert!(held_out.precision() >= 0.90 && held_out.recall() >= 0.90);
+    for (name, file, floor) in [("develop", DEVELOP, 0.99), ("held out", HELD_OUT, 0.97)] {
+        for (kind, score) in report(name, file) {
+            let floor = if kind == "all" { floor } else { 0.90 };
+            assert!(score.precision() >= floor && score.recall() >= floor, "{name}: {kind}");
+        }
+    }
 }

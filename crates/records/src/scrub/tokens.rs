@@ -162,7 +162,7 @@ mod tests {
         for kind in ["", "RSA ", "OPENSSH ", "EC "] {
             let block = format!("-----BEGIN {kind}PRIVATE KEY-----\n{body}\n-----END {kind}PRIVATE KEY-----");
             let text = format!("a {block} b");
-            assert_eq!(keys(&text), [2..2 + block.len()]);
+            assert_eq!(keys(&text), vec![2..2 + block.len()]);
         }
         let cut = format!("-----BEGIN PRIVATE KEY-----\n{body}");
         assert_eq!(keys(&format!("{cut} \u{e9}")).len(), 1);
