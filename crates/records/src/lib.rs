@@ -32,6 +32,8 @@ pub mod phrasing;
 pub mod prepare;
 mod published;
 pub mod record;
+pub mod refine;
+pub mod scrub;
 pub mod source;
 pub mod sources;
 pub mod split;

@@ -66,6 +66,8 @@ pub struct Report {
     pub sources: BTreeMap<String, SourceCounts>,
     /// What became of the CVEs.
     pub merge: MergeCounts,
+    /// What was cleaned and scrubbed.
+    pub refine: RefineReport,
     /// Near-duplicate descriptions.
     pub groups: GroupCounts,
     /// The split by date.
@@ -141,6 +143,20 @@ pub struct MergeCounts {
     pub dated_by_year_only: u64,
     /// Whose description was taken.
     pub description_from: BTreeMap<String, u64>,
+}
+
+/// What was cleaned and scrubbed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RefineReport {
+    /// What was changed or taken out, by step or by boilerplate.
+    pub removed: BTreeMap<String, u64>,
+    /// Secrets and personal data that became placeholders, by kind.
+    pub scrubbed: BTreeMap<String, u64>,
+    /// Texts by language (ISO 639-3).
+    pub languages: BTreeMap<String, u64>,
+    /// Records left out for their language, by kind of record.
+    pub left_out: BTreeMap<String, u64>,
 }
 
 /// Near-duplicate descriptions.

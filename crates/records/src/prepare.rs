@@ -12,6 +12,7 @@ use crate::ingest::{Ingested, ingest};
 use crate::label::CwePolicy;
 use crate::manifest::{Manifest, Report};
 use crate::record::Published;
+use crate::refine::{RefinePolicy, refine};
 use crate::split::{Borders, Rules, across_borders};
 use crate::task::{self, Task};
 
@@ -48,6 +49,9 @@ pub struct PrepareOptions {
     /// The share of broken records that is accepted of each source, 0..=1.
     #[serde(default = "default_max_reject_rate")]
     pub max_reject_rate: f64,
+    /// What becomes of texts.
+    #[serde(default)]
+    pub texts: RefinePolicy,
     /// How many of a task's phrasings training uses, from the first on; all where nothing is said.
     #[serde(default)]
     pub phrasings: Option<usize>,
@@ -91,6 +95,7 @@ impl PrepareOptions {
             min_train_examples: default_min_train_examples(),
             near_duplicate_threshold: default_threshold(),
             max_reject_rate: default_max_reject_rate(),
+            texts: RefinePolicy::default(),
             phrasings: None,
             cwe_labels: CwePolicy::default(),
             caps: Caps::default(),
@@ -171,6 +176,8 @@ pub enum Progress<'a> {
         /// Stored bytes of all inputs.
         total_bytes: u64,
     },
+    /// Cleans and scrubs all texts.
+    Refining,
     /// Looks for near-duplicates among so many descriptions.
     Grouping {
         /// Descriptions.
@@ -199,10 +206,13 @@ pub fn prepare(
     }
     let mut writer = DatasetWriter::create(out, overwrite)?;
     let reading = |done_bytes, total_bytes| progress(Progress::Reading { done_bytes, total_bytes });
-    let Ingested { inputs, counts, merge, knowledge } = ingest(&options.sources, options.max_reject_rate, &reading)?;
+    let Ingested { inputs, counts, merge, mut knowledge } =
+        ingest(&options.sources, options.max_reject_rate, &reading)?;
+    progress(Progress::Refining);
+    let refine = refine(&mut knowledge, &options.texts);
     progress(Progress::Grouping { texts: knowledge.vulnerabilities.len() });
     let (places, groups, split) = Places::of(&knowledge, &options.rules()?);
-    let mut report = Report { inputs, sources: counts, merge, groups, split, ..Report::default() };
+    let mut report = Report { inputs, sources: counts, merge, refine, groups, split, ..Report::default() };
     let corpus = Corpus { knowledge: &knowledge, places: &places, settings: &options.settings() };
     make_all(options, &corpus, &mut report, &mut writer, progress)?;
     let manifest = Manifest::new(options.tasks.clone(), options.for_manifest(), report);
