@@ -191,6 +191,30 @@ fn is_control(c: char) -> bool {
     c.is_control() && !('\u{80}'..='\u{9f}').contains(&c)
 }
 
+/// `text` on one line and without the marks that point to a catalogue's list of references, such as `[REF-44]`.
+#[must_use]
+pub fn without_references(text: &str) -> String {
+    let line = one_line(text);
+    if !line.contains("[REF-") {
+        return line;
+    }
+    let mut kept = String::with_capacity(line.len());
+    let mut rest = line.as_str();
+    while let Some(at) = rest.find("[REF-") {
+        let digits = rest[at + 5..].bytes().take_while(u8::is_ascii_digit).count();
+        let end = at + 5 + digits;
+        if digits > 0 && rest[end..].starts_with(']') {
+            kept.push_str(rest[..at].trim_end());
+            rest = &rest[end + 1..];
+        } else {
+            kept.push_str(&rest[..end]);
+            rest = &rest[end..];
+        }
+    }
+    kept.push_str(rest);
+    one_line(&kept)
+}
+
 /// Zero-width characters, direction marks, the soft hyphen and the byte order mark.
 pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -203,6 +227,15 @@ mod tests {
 
     fn cleaned(text: &str) -> String {
         clean(text, &Policy::default()).text
+    }
+
+    #[test]
+    fn marks_of_references_go_and_nothing_else() {
+        assert_eq!(
+            without_references("Use it [REF-44]. See [REF-1] [REF-23] and [REF-] too."),
+            "Use it. See and [REF-] too."
+        );
+        assert_eq!(without_references("plain [1] text"), "plain [1] text");
     }
 
     #[test]

@@ -145,7 +145,7 @@ mod tests {
 
     fn knowledge() -> Knowledge {
         let texts = [
-            "A script in the search field of Acme Kettle runs in the browser of whoever follows a link. Write to eva@acme.example for more.",
+            "A script in the search field of Acme Kettle runs in the browser of whoever follows a link. Write to eva@acme-kettles.com for more.",
             "Una vulnerabilidad en la tetera permite a los atacantes remotos ejecutar código arbitrario a través de un parámetro manipulado en la página de búsqueda.",
         ];
         let one = |(at, text): (usize, &&str)| vulnerability(&format!("CVE-2024-{:04}", at + 1), text);
@@ -169,7 +169,7 @@ mod tests {
         let policy = RefinePolicy { scrub: false, other_languages: true, ..RefinePolicy::default() };
         let report = refine(&mut found, &policy);
         assert_eq!(found.vulnerabilities.len(), 2);
-        assert!(found.vulnerabilities[0].description.contains("eva@acme.example"));
+        assert!(found.vulnerabilities[0].description.contains("eva@acme-kettles.com"));
         assert!(report.left_out.is_empty() && report.scrubbed.is_empty());
     }
 }
