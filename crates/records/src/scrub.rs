@@ -135,7 +135,6 @@ fn apart(mut hits: Vec<Hit>) -> Vec<Hit> {
     if hits.len() < 2 {
         return hits;
     }
-    // Range by start; a kind's place in the table is where its entry lies in memory.
     let rank = |hit: &Hit| ALL.iter().position(|kind| kind.name == hit.kind.name);
     hits.sort_by_key(|hit| (rank(hit), hit.range.start));
     let mut taken: BTreeMap<usize, usize> = BTreeMap::new();

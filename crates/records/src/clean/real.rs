@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::time::Instant;
 
 use super::{Language, Policy, Removed, clean, language, note, one_line};
-use crate::scrub::real::{data, descriptions, strings};
+use crate::scrub::real::{Stopwatch, data, descriptions, strings};
 
 fn aloud(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
@@ -17,7 +16,7 @@ const SHOW: &str = "WARDSMITH_SHOW_CLEAN";
 fn measure(name: &str, texts: &[String]) -> BTreeMap<&'static str, u64> {
     let limit: usize = std::env::var(SHOW).ok().and_then(|limit| limit.parse().ok()).unwrap_or_default();
     let bytes: usize = texts.iter().map(String::len).sum();
-    let begin = Instant::now();
+    let watch = Stopwatch::start();
     let (mut removed, mut languages, mut changed) = (Removed::new(), BTreeMap::new(), 0);
     let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
     for text in texts {
@@ -36,10 +35,10 @@ fn measure(name: &str, texts: &[String]) -> BTreeMap<&'static str, u64> {
             aloud(&format!("{}: {}", cleaned.language, cleaned.text));
         }
     }
-    let mb_per_s = bytes as f64 / 1e6 / begin.elapsed().as_secs_f64();
-    let begin = Instant::now();
+    let mb_per_s = watch.mb_per_s(bytes);
+    let watch = Stopwatch::start();
     let english = texts.iter().filter(|text| language(text) == Language::ENGLISH).count();
-    let language_mb_per_s = bytes as f64 / 1e6 / begin.elapsed().as_secs_f64();
+    let language_mb_per_s = watch.mb_per_s(bytes);
     aloud(&format!(
         "ran: clean {name}: {} texts, {changed} changed, {mb_per_s:.0} MB/s, language alone {language_mb_per_s:.0} MB/s, {english} English before cleaning\n  {languages:?}\n  {removed:?}",
         texts.len()

@@ -60,6 +60,27 @@ pub(crate) fn strings(path: &Path) -> Vec<String> {
     texts
 }
 
+/// Runs since a moment: of this thread's own time where the system tells it, else of the wall's.
+pub(crate) struct Stopwatch(Instant, Option<f64>);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now(), thread_s())
+    }
+
+    /// Megabytes a second for `bytes` since the start.
+    pub(crate) fn mb_per_s(&self, bytes: usize) -> f64 {
+        let own_s = self.1.zip(thread_s()).map(|(from, to)| to - from);
+        bytes as f64 / 1e6 / own_s.unwrap_or_else(|| self.0.elapsed().as_secs_f64())
+    }
+}
+
+/// Seconds that this thread has been on a core, as Linux counts them.
+fn thread_s() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split(' ').next()?.parse::<f64>().ok().map(|nanoseconds| nanoseconds / 1e9)
+}
+
 fn aloud(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -86,19 +107,19 @@ fn show(texts: &[String], limit: usize) {
 /// How many texts each kind's matcher has to look at, and how fast they are told.
 fn triggers(texts: &[String]) -> String {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    let begin = Instant::now();
+    let watch = Stopwatch::start();
     for text in texts {
         for at in &super::TRIGGERS.matches(text.as_bytes()) {
             *seen.entry(super::ALL[at].name).or_default() += 1;
         }
     }
     let bytes: usize = texts.iter().map(String::len).sum();
-    format!("triggers {:.0} MB/s {seen:?}", bytes as f64 / 1e6 / begin.elapsed().as_secs_f64())
+    format!("triggers {:.0} MB/s {seen:?}", watch.mb_per_s(bytes))
 }
 
 fn measure(name: &str, texts: &[String]) -> Counts {
     let bytes: usize = texts.iter().map(String::len).sum();
-    let begin = Instant::now();
+    let watch = Stopwatch::start();
     let mut counts = Counts::default();
     let mut with_hits = 0;
     for text in texts {
@@ -106,7 +127,7 @@ fn measure(name: &str, texts: &[String]) -> Counts {
         with_hits += usize::from(scrubbed.counts.total() > 0);
         counts.add(&scrubbed.counts);
     }
-    let mb_per_s = bytes as f64 / 1e6 / begin.elapsed().as_secs_f64();
+    let mb_per_s = watch.mb_per_s(bytes);
     aloud(&format!(
         "ran: scrub {name}: {} texts, {with_hits} with hits, {mb_per_s:.0} MB/s, {:?}",
         texts.len(),
