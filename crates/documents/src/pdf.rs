@@ -5,9 +5,10 @@
 //! [`paragraph`] makes paragraphs of them.
 //!
 //! `lopdf` decodes streams, decrypts, and knows encodings. Its loader is not used: it follows a cross-reference table
-//! that the file's author wrote, and entries that all name one large object make it copy that object a million times;
-//! its reader of `ToUnicode` maps runs through ranges of four thousand million codes. Here objects are found by scanning
-//! the file once, later ones replace earlier ones, and everything is paid from one account of work.
+//! that the file's author wrote, and 2,000 entries that all name one object of a megabyte took 2 GB and 4 s of version
+//! 0.47; its reader of `ToUnicode` maps writes down each code of a range, of which there may be four thousand million.
+//! Here objects are found by scanning the file once, later ones replace earlier ones, ranges stay ranges, and everything
+//! is paid from one account of work.
 
 mod cmap;
 mod content;
