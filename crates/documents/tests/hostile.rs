@@ -286,7 +286,7 @@ fn a_million_of_anything_takes_seconds_at_most() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_bytes_never_panic(bytes in vec(any::<u8>(), 0..600)) {
