@@ -18,6 +18,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("wardsmith-train", &["wardsmith-tokens", "wardsmith-model"]),
     ("wardsmith", &["wardsmith-fetch", "wardsmith-records", "wardsmith-tokens", "wardsmith-model", "wardsmith-train"]),
     ("xtask", &[]),
+    ("wardsmith-fuzz", &["wardsmith-documents"]),
 ];
 
 /// Crates that open sockets.
