@@ -244,7 +244,13 @@ pub(crate) fn one_line(text: &str) -> String {
 fn push_flow(out: &mut String, text: &str, forced: char) {
     let start = out.len();
     let mut due = None;
-    for c in text.chars() {
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        // Nearly all text is words of visible ASCII, copied as a whole.
+        let word = rest.bytes().take_while(u8::is_ascii_graphic).count();
+        let length = word.max(c.len_utf8());
+        let (piece, after) = rest.split_at(length);
+        rest = after;
         if c == BREAK {
             due = Some(forced);
         } else if c.is_whitespace() || (c.is_control() && c != '\u{ad}') {
@@ -255,14 +261,17 @@ fn push_flow(out: &mut String, text: &str, forced: char) {
             {
                 out.push(blank);
             }
-            out.push(c);
+            out.push_str(piece);
         }
     }
 }
 
 /// Adds lines as they are: no blanks at their ends, no empty ones first or last, no control characters but tabs.
 fn push_verbatim(out: &mut String, text: &str) {
-    push_each_line(out, text, |out, line| out.extend(line.chars().filter(|c| is_visible_or_tab(*c))));
+    push_each_line(out, text, |out, line| match line.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) {
+        true => out.push_str(line),
+        false => out.extend(line.chars().filter(|c| is_visible_or_tab(*c))),
+    });
 }
 
 /// Adds lines, each with single blanks.
