@@ -25,6 +25,8 @@ pub mod manifest;
 pub mod merge;
 pub mod metric;
 pub mod metrics;
+pub mod mixture;
+pub mod overlap;
 pub mod phrasing;
 pub mod prepare;
 mod published;
@@ -32,6 +34,7 @@ pub mod record;
 pub mod source;
 pub mod sources;
 pub mod split;
+pub mod ssvc;
 pub mod task;
 pub mod tasks;
 

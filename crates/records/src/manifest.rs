@@ -133,6 +133,8 @@ pub struct MergeCounts {
     pub with_cvss: u64,
     /// CVEs with a CVSS vector of version 3.
     pub with_cvss_v3: u64,
+    /// CVEs with an SSVC assessment.
+    pub with_ssvc: u64,
     /// CVEs without a publication date, dated by the year of their ID.
     pub dated_by_year_only: u64,
     /// Whose description was taken.

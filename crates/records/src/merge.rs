@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::manifest::MergeCounts;
-use crate::record::{CveId, CvssVersion, Published, Record, Vulnerability, Withdrawn};
+use crate::record::{CveId, CvssVersion, Label, Published, Record, Vulnerability, Withdrawn};
 
 /// The name of the source whose word on descriptions and withdrawal counts first.
 const FIRST_WORD: &str = "cvelist";
@@ -115,21 +115,22 @@ fn rank(source: &str) -> (Reverse<bool>, &str) {
 fn absorb(one: &mut Vulnerability, other: Vulnerability) {
     one.published = one.published.or_better(other.published);
     one.modified = one.modified.max(other.modified);
-    for label in other.cwes {
-        if !one.cwes.contains(&label) {
-            one.cwes.push(label);
-        }
-    }
-    for label in other.cvss {
-        if !one.cvss.contains(&label) {
-            one.cvss.push(label);
-        }
-    }
+    add_new(&mut one.cwes, other.cwes);
+    add_new(&mut one.cvss, other.cvss);
+    add_new(&mut one.ssvc, other.ssvc);
     one.products.extend(other.products);
     one.products.sort_unstable();
     one.products.dedup();
     one.sources.extend(other.sources);
     one.sources.sort_unstable();
+}
+
+fn add_new<T: PartialEq>(labels: &mut Vec<Label<T>>, others: Vec<Label<T>>) {
+    for label in others {
+        if !labels.contains(&label) {
+            labels.push(label);
+        }
+    }
 }
 
 fn count(one: &Vulnerability, counts: &mut MergeCounts) {
@@ -142,6 +143,7 @@ fn count(one: &Vulnerability, counts: &mut MergeCounts) {
         (&mut counts.with_cwe_in_text_only, !in_field && one.has_cwe()),
         (&mut counts.with_cvss, !one.cvss.is_empty()),
         (&mut counts.with_cvss_v3, one.cvss.iter().any(|label| is_v3(label.value.version()))),
+        (&mut counts.with_ssvc, !one.ssvc.is_empty()),
         (&mut counts.dated_by_year_only, !one.published.is_day()),
     ];
     for (counter, holds) in facts {
@@ -157,7 +159,7 @@ pub(crate) fn date_or_year(stated: Option<Published>, id: CveId) -> Published {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::record::{Label, Product, WeaknessRef, WithdrawnState};
+    use crate::record::{Product, WeaknessRef, WithdrawnState};
 
     /// A CVE of the CVE list without labels, dated by its year.
     pub(crate) fn vulnerability(id: &str, description: &str) -> Vulnerability {
@@ -169,6 +171,7 @@ pub(crate) mod tests {
             modified: 0,
             cwes: Vec::new(),
             cvss: Vec::new(),
+            ssvc: Vec::new(),
             products: Vec::new(),
             sources: vec!["cvelist".into()],
         }
@@ -211,13 +214,24 @@ pub(crate) mod tests {
         cna.published = "2023-04-01".parse().unwrap();
         cna.cwes = vec![label("cna:acme", "CWE-80")];
         cna.products = vec![product("a"), product("b")];
+        let cisa = |text: &str| Label {
+            value: text.parse().unwrap(),
+            source: "adp:CISA-ADP".into(),
+            primary: false,
+            from_text: false,
+        };
+        let ssvc = cisa("Exploitation: none, Automatable: no, Technical Impact: partial");
+        nvd.ssvc = vec![ssvc.clone()];
+        cna.ssvc = vec![ssvc.clone()];
         let (merged, counts) = merge(vec![published(nvd), published(cna)]);
         let one = &merged[0];
         assert_eq!(one.description, "The CNA's words.");
         assert_eq!(one.published.to_string(), "2023-04-01");
         assert_eq!(one.cwes, [label("cna:acme", "CWE-80"), label("nvd", "CWE-79")]);
         assert_eq!(one.products, [product("a"), product("b")]);
+        assert_eq!(one.ssvc, [ssvc]);
         assert_eq!(one.sources, ["cvelist", "nvd"]);
+        assert_eq!(counts.with_ssvc, 1);
         assert_eq!((counts.described, counts.in_several_sources, counts.with_cwe), (1, 1, 1));
         assert_eq!(counts.description_from["cvelist"], 1);
     }

@@ -61,12 +61,12 @@ pub(crate) struct Prepare {
     /// The recipe; its table `prepare` is used.
     #[arg(required_unless_present = "source")]
     pub recipe: Option<PathBuf>,
-    /// A source (nvd, cvelist, cwe) and its file, archive or folder; once for each source.
+    /// A source (nvd, cvelist, cwe, …) and its file, archive or folder; once for each source.
     #[arg(long, value_name = "NAME=PATH", conflicts_with = "recipe")]
     pub source: Vec<String>,
-    /// The task: cwe_classify, or document for pretraining text.
+    /// A task, such as cwe_classify, or document for pretraining text; once for each task.
     #[arg(long, value_name = "NAME", conflicts_with = "recipe")]
-    pub task: Option<String>,
+    pub task: Vec<String>,
     /// Change one value of the recipe, such as prepare.test_from=2023-01-01.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -135,6 +135,9 @@ pub(crate) struct Eval {
     /// The dataset.
     #[arg(long, value_name = "DATASET")]
     pub data: PathBuf,
+    /// The task to measure, where the dataset holds several.
+    #[arg(long, value_name = "NAME")]
+    pub task: Option<String>,
     /// Where to write report.json and report.html.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -163,7 +166,7 @@ impl Eval {
     pub(crate) fn new(model: PathBuf, base: Option<PathBuf>, data: PathBuf, out: PathBuf) -> Self {
         let split = "test".to_owned();
         let (max_examples, method, no_baselines) = (None, Method::Auto, false);
-        Self { model, base, data, out, split, max_examples, method, no_baselines, run: None, seed: 0 }
+        Self { model, base, data, task: None, out, split, max_examples, method, no_baselines, run: None, seed: 0 }
     }
 }
 

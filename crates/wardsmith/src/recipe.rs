@@ -52,8 +52,8 @@ pub(crate) struct Recipe {
 pub(crate) struct PrepareRecipe {
     /// Files or folders by the name of the source that reads them.
     pub sources: BTreeMap<String, PathBuf>,
-    /// The name of a task of [`wardsmith_records::task::ALL`].
-    pub task: String,
+    /// Names of tasks of [`wardsmith_records::task::ALL`].
+    pub tasks: Vec<String>,
     /// A weakness is a label where at least so many training examples have it.
     pub min_train_examples: usize,
     /// First day of validation.
@@ -132,6 +132,9 @@ pub(crate) struct TrainRecipe {
     /// A prepared folder; the command line may give it instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dataset: Option<PathBuf>,
+    /// The tasks of the dataset to learn, each with its share: 1 is every example once an epoch. Empty: all tasks, 1.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub mixture: BTreeMap<String, f64>,
     /// Longer examples are cut.
     pub max_len_tokens: usize,
     /// Tokens of one forward and backward pass; at least `max_len_tokens`.
@@ -267,7 +270,7 @@ seed = 3
 
 [prepare]
 sources = { nvd = "../feeds/nvd", cwe = "../feeds/cwe" }
-task = "cwe_classify"
+tasks = ["cwe_classify"]
 validation_from = 2023-07-01
 test_from = "2024-01-01"
 max_examples = { validation = 2000 }
@@ -351,7 +354,7 @@ precision = "bf16"
             ("train.warmup_steps=1001", "longer than the training"),
             ("train.max_len_tokens=5000", "more than `tokens_per_pack`"),
             ("prepare.validation_from=2024-01-01", "not after"),
-            ("prepare.task=document", "has no labels"),
+            ("prepare.tasks=[\"document\"]", "has no labels"),
             ("model.init={model_type=\"llama\"}", "nothing to adapt"),
         ] {
             let all = mistakes(FULL, &[set]);

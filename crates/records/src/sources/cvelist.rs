@@ -2,17 +2,20 @@
 //!
 //! Specification: `CVE_JSON_5` of the CVE program. The CNA's container gives the description; its labels and those of
 //! the ADP containers (such as CISA's Vulnrichment) are kept with their names. Where a problem type has no `cweId`,
-//! a description that begins with a CWE ID counts as one, marked as found in text.
+//! a description that begins with a CWE ID counts as one, marked as found in text. An SSVC assessment is a metric `other`
+//! of type `ssvc`; CISA writes it, and a CNA may.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use crate::error::Result;
 use crate::format::Format;
-use crate::record::{Reject, RejectReason, WithdrawnState};
+use crate::record::{Reject, RejectReason, Ssvc, WithdrawnState};
 use crate::source::{MAX_RECORD_BYTES, Sink, Source, broken, expect_format};
 use crate::sources::draft::{Draft, Text, Voice};
 use crate::sources::json::{elements, record};
@@ -212,6 +215,25 @@ struct Metric<'a> {
     v3_0: Option<Cvss<'a>>,
     #[serde(borrow, rename = "cvssV2_0")]
     v2_0: Option<Cvss<'a>>,
+    /// An object of any shape, read by [`Other`].
+    #[serde(borrow)]
+    other: Option<&'a RawValue>,
+}
+
+/// A metric that the format knows only by its type.
+#[derive(Deserialize)]
+struct Other<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+}
+
+/// The content of a metric of type `ssvc`: each option is an object of one decision point and its value.
+#[derive(Deserialize)]
+struct SsvcContent<'a> {
+    #[serde(borrow)]
+    options: Vec<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
 }
 
 #[derive(Deserialize)]
@@ -269,11 +291,27 @@ fn add_container(container: &Container<'_>, voice: Voice<'_>, draft: &mut Draft)
         let versions = [&metric.v4_0, &metric.v3_1, &metric.v3_0, &metric.v2_0];
         let vectors = versions.into_iter().flatten().filter_map(|cvss| cvss.vector.as_deref());
         vectors.for_each(|vector| draft.cvss(vector, voice));
+        if let Some(content) = metric.other.and_then(ssvc_content) {
+            draft.ssvc(ssvc(content), voice);
+        }
     }
     for affected in &container.affected {
         let vendor = affected.vendor.as_deref().unwrap_or_default();
         draft.product(vendor, affected.product.as_deref().unwrap_or_default());
     }
+}
+
+/// The content of `other`, where it is of type `ssvc`.
+fn ssvc_content(other: &RawValue) -> Option<&str> {
+    // Whatever else stands there is somebody's own, and of no known shape.
+    let other: Other<'_> = serde_json::from_str(other.get()).ok()?;
+    other.kind.eq_ignore_ascii_case("ssvc").then_some(other.content.map_or("null", RawValue::get))
+}
+
+fn ssvc(content: &str) -> Option<Ssvc> {
+    let content: SsvcContent<'_> = serde_json::from_str(content).ok()?;
+    let options = content.options.iter().flatten().map(|(point, value)| (point.as_ref(), value.as_ref()));
+    Ssvc::from_options(options).ok()
 }
 
 /// `cna:acme`, or `cna` where the record names nobody.
@@ -319,6 +357,10 @@ mod tests {
         assert_eq!(labels, want);
         let vectors: Vec<_> = one.cvss.iter().map(|label| label.source.as_str()).collect();
         assert_eq!(vectors, ["cna:acme", "cna:acme", "adp:CISA-ADP"]);
+        let assessments: Vec<_> =
+            one.ssvc.iter().map(|label| (label.value.to_string(), label.source.as_str(), label.primary)).collect();
+        let want = "Exploitation: poc, Automatable: no, Technical Impact: partial".to_owned();
+        assert_eq!(assessments, [(want, "adp:CISA-ADP", false)]);
         assert_eq!(one.products[0].product, "Kettle");
         assert!(matches!(&records[1], Record::Withdrawn(one) if one.state == WithdrawnState::Rejected));
         assert!(matches!(&records[2], Record::Withdrawn(one) if one.state == WithdrawnState::Reserved));
@@ -329,6 +371,31 @@ mod tests {
             ("here line 6", RejectReason::BadId),
         ];
         assert_eq!(reasons, want);
+    }
+
+    #[test]
+    fn an_assessment_that_is_none_is_told_and_other_metrics_are_nobodys_business() {
+        let line = LINES.lines().next().unwrap();
+        let ours = r#"[{"Exploitation": "poc"}, {"Automatable": "No"}, {"Technical Impact": "partial"}]"#;
+        assert!(line.contains(ours));
+        for options in [
+            "[]".to_owned(),
+            "null".to_owned(),
+            ours.replace("poc", "maybe"),
+            ours.replace(r#""poc""#, "1"),
+            ours.replace("Automatable", "Exploitation"),
+        ] {
+            let (records, rejects) = parse(&CveList, &line.replace(ours, &options)).unwrap();
+            assert!(first(&records).ssvc.is_empty(), "{options}");
+            assert!(matches!(&rejects[..], [one] if one.reason == RejectReason::BadSsvc), "{options} {rejects:?}");
+        }
+        let more = ours.replace('[', r#"[{"Mission & Well-being": "low"}, "#);
+        let (records, rejects) = parse(&CveList, &line.replace(ours, &more)).unwrap();
+        assert_eq!((first(&records).ssvc.len(), rejects.len()), (1, 0));
+        for kind in [r#""type": "kev""#, r#""type": 1"#, r#""kind": "ssvc""#] {
+            let (records, rejects) = parse(&CveList, &line.replace(r#""type": "ssvc""#, kind)).unwrap();
+            assert_eq!((first(&records).ssvc.len(), rejects.len()), (0, 0), "{kind}");
+        }
     }
 
     #[test]

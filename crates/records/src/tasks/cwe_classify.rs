@@ -1,7 +1,7 @@
 //! A CVE's description → its CWE, by name and ID.
 //!
-//! **Which CWE a CVE has.** Sources disagree, so one order decides: NVD's primary labels, NVD's others, the CNA's, an
-//! ADP's; within one of these as the source lists them. The first that is in the label set is the gold label.
+//! **Which CWE a CVE has.** Sources disagree, so one order decides ([`ranked`]): NVD's primary labels, NVD's others, the
+//! CNA's, an ADP's; within one of these as the source lists them. The first that is in the label set is the gold label.
 //! **The label set.** Weaknesses that may be labels ([`Catalogue::may_label`]: no categories, no `NVD-CWE-*`, nothing
 //! deprecated or prohibited) and are the first such CWE of at least N training records.
 //! **The question.** An instruction and the description. Some descriptions name their CWE; the number is taken out of
@@ -20,7 +20,7 @@ use crate::dataset::{Example, LabelInfo, Split};
 use crate::error::{Error, Result};
 use crate::hierarchy::Hierarchy;
 use crate::manifest::TaskCounts;
-use crate::record::{CweId, Label, Vulnerability, WeaknessRef};
+use crate::record::{CweId, Label, Vulnerability, WeaknessRef, ranked};
 use crate::split::Placed;
 use crate::task::{Grade, Made, Task};
 
@@ -171,24 +171,13 @@ fn candidates<'a>(corpus: &Corpus<'a>, catalogue: &Catalogue, counts: &mut TaskC
 /// The CWE IDs of a CVE, best source first, each once; placeholders are left out.
 #[must_use]
 pub fn cwes_in_order(labels: &[Label<WeaknessRef>]) -> Vec<CweId> {
-    let mut ranked: Vec<&Label<WeaknessRef>> = labels.iter().collect();
-    ranked.sort_by_key(|label| (rank(&label.source), label.from_text, !label.primary));
     let mut found = Vec::new();
-    for cwe in ranked.iter().filter_map(|label| label.value.cwe()) {
+    for cwe in ranked(labels).into_iter().filter_map(|label| label.value.cwe()) {
         if !found.contains(&cwe) {
             found.push(cwe);
         }
     }
     found
-}
-
-/// 0 for the source that is asked first.
-fn rank(source: &str) -> u8 {
-    match source.split(':').next() {
-        Some("nvd") => 0,
-        Some("cna") => 1,
-        _ => 2,
-    }
 }
 
 /// The first CWE of each training record, counted; those with at least `min` are the label set.

@@ -3,12 +3,15 @@
 
 use crate::conversation::{Conversation, Role};
 use crate::corpus::Corpus;
-use crate::dataset::Example;
+use crate::dataset::{Example, Split};
 use crate::error::Result;
 use crate::hierarchy::Hierarchy;
 use crate::record::{Consequence, Mitigation, Vulnerability, Weakness};
 use crate::split::Placed;
 use crate::task::{Grade, Made, Task};
+
+/// Groups of catalogue entries begin here, far above all others.
+const CATALOGUE_GROUPS: u64 = 1 << 50;
 
 /// See the file's head.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +30,7 @@ impl Task for Document {
         let mut made = Made::default();
         let kept = corpus.settings.caps.draw(corpus.vulnerabilities().collect(), |(_, placed)| placed.split);
         let descriptions = kept.into_iter().map(|(one, placed)| (placed.split, description(one, placed)));
-        let entries = corpus.weaknesses().map(|(one, placed)| (placed.split, entry(one, placed)));
+        let entries = corpus.weaknesses().map(|one| (Split::Train, entry(one)));
         made.examples = descriptions.chain(entries).collect();
         for (split, _) in &made.examples {
             *made.counts.examples.entry(*split).or_default() += 1;
@@ -58,12 +61,12 @@ fn description(vulnerability: &Vulnerability, placed: Placed) -> Example {
     }
 }
 
-fn entry(weakness: &Weakness, placed: Placed) -> Example {
+fn entry(weakness: &Weakness) -> Example {
     Example {
         id: weakness.id.to_string(),
         task: Document.name().into(),
         published: weakness.edition.map(|edition| edition.to_string()).unwrap_or_default(),
-        group: placed.group,
+        group: CATALOGUE_GROUPS + u64::from(weakness.id.0),
         sources: vec!["cwe".into()],
         weight: 1.0,
         private: false,
@@ -120,7 +123,6 @@ mod tests {
     use crate::catalogue::tests::{small, weakness};
     use crate::corpus::Settings;
     use crate::corpus::tests::all_in;
-    use crate::dataset::Split;
     use crate::knowledge::Knowledge;
     use crate::merge::tests::vulnerability;
     use crate::split::Unplaced;

@@ -22,7 +22,7 @@ pub(crate) fn run(args: &cli::Prepare) -> Result<()> {
     let Some(recipe) = recipe.prepare else {
         bail!("the recipe has no [prepare] table\nhint: it says sources, task and dates; see recipes/");
     };
-    say::note(format_args!("preparing `{}` from {}", recipe.task, sources(&recipe)));
+    say::note(format_args!("preparing {} from {}", recipe.tasks.join(", "), sources(&recipe)));
     let dataset = make(&recipe, seed, &args.out, args.overwrite)?;
     for line in summary(&dataset.manifest.report) {
         say::result(line);
@@ -48,8 +48,8 @@ fn from_flags(args: &cli::Prepare) -> Result<Recipe> {
         }
         sets.push(format!("{key}{}", serde_json::to_string(path)?));
     }
-    if let Some(task) = &args.task {
-        sets.push(format!("prepare.task={task}"));
+    if !args.task.is_empty() {
+        sets.push(format!("prepare.tasks={}", serde_json::to_string(&args.task)?));
     }
     sets.extend(args.set.iter().cloned());
     Ok(Recipe::parse("", "(flags)", &sets)?)
@@ -59,7 +59,7 @@ fn from_flags(args: &cli::Prepare) -> Result<Recipe> {
 pub(crate) fn make(recipe: &PrepareRecipe, seed: u64, out: &Path, overwrite: bool) -> Result<Dataset> {
     check_target(out, overwrite)?;
     let sources: Vec<(String, PathBuf)> = recipe.sources.clone().into_iter().collect();
-    let mut options = PrepareOptions::new(sources, vec![recipe.task.clone()], recipe.validation_from, recipe.test_from);
+    let mut options = PrepareOptions::new(sources, recipe.tasks.clone(), recipe.validation_from, recipe.test_from);
     options.min_train_examples = recipe.min_train_examples;
     options.near_duplicate_threshold = recipe.near_duplicate_similarity;
     options.max_reject_rate = recipe.max_reject_rate;
@@ -68,9 +68,9 @@ pub(crate) fn make(recipe: &PrepareRecipe, seed: u64, out: &Path, overwrite: boo
     options.caps.test = recipe.max_examples.test;
     options.caps.seed = seed;
     let bar = say::bar(1, "reading");
-    let prepared = prepare(&options, &|progress| show(&bar, progress));
+    let dataset = prepare(&options, out, overwrite, &|progress| show(&bar, progress));
     bar.finish_and_clear();
-    Ok(prepared?.write(out, overwrite)?)
+    Ok(dataset?)
 }
 
 fn show(bar: &ProgressBar, progress: Progress<'_>) {
@@ -106,10 +106,10 @@ pub(crate) fn summary(report: &Report) -> Vec<String> {
         count(groups.groups_of_several),
         count(groups.members_of_several)
     ));
-    for moved in &split.moved {
-        lines.push(format!("moved with its group from {:?} to {:?}: {}", moved.from, moved.to, count(moved.count)));
+    for (kind, reasons) in &split.left_out {
+        lines.extend(reasons.iter().map(|(reason, n)| format!("{kind} left out, {reason}: {}", count(*n))));
     }
-    lines.push(format!("near-duplicate groups across borders: {}", split.groups_across_borders));
+    lines.push(format!("leaks between splits: {}", split.leaks));
     for (task, counts) in &report.tasks {
         let splits = counts.examples.iter().map(|(split, n)| format!("{} {}", split.name(), count(*n)));
         let splits = splits.collect::<Vec<_>>().join(", ");

@@ -42,7 +42,7 @@ fn contradictions(recipe: &Recipe, reader: &Reader<'_>) {
         let what = "there is nothing to adapt in random weights (`model.init`)";
         reader.note("lora", Wrong::new(what, "remove [lora], or start from a base"));
     }
-    let document = recipe.prepare.as_ref().is_some_and(|prepare| prepare.task == "document");
+    let document = recipe.prepare.as_ref().is_some_and(|prepare| prepare.tasks == ["document"]);
     if document && model.is_some_and(|model| model.head == HeadRecipe::Classifier) {
         let what = "task `document` has no labels that a classifier could learn";
         reader.note("model", Wrong::new(what, "head = \"language_model\""));
@@ -53,7 +53,7 @@ fn prepare(mut reader: Reader<'_>) -> PrepareRecipe {
     let day = |text: &str| text.parse::<Published>().expect("the defaults are days");
     let prepare = PrepareRecipe {
         sources: sources(&mut reader),
-        task: task_name(&mut reader),
+        tasks: tasks(&mut reader),
         min_train_examples: reader.or("min_train_examples", DEFAULT_MIN_TRAIN_EXAMPLES, check::at_least(1)),
         validation_from: reader.or("validation_from", day("2023-07-01"), check::any),
         test_from: reader.or("test_from", day("2024-01-01"), check::any),
@@ -91,9 +91,23 @@ fn sources(reader: &mut Reader<'_>) -> BTreeMap<String, PathBuf> {
     section.entries(check)
 }
 
-fn task_name(reader: &mut Reader<'_>) -> String {
-    let names: Vec<_> = task::ALL.iter().map(|task| (task.name(), task.name())).collect();
-    reader.choice("task", &names).to_owned()
+fn tasks(reader: &mut Reader<'_>) -> Vec<String> {
+    let known: Vec<_> = task::ALL.iter().map(|task| task.name()).collect();
+    reader.or("tasks", vec!["cwe_classify".to_owned()], |names: &Vec<String>| {
+        match names.iter().find(|name| !known.contains(&name.as_str())) {
+            Some(name) => Err(Wrong::new(format!("`{name}` is no task"), suggest(name, &known))),
+            None => check::distinct_names(names),
+        }
+    })
+}
+
+/// Shares by the names of tasks.
+fn mixture(reader: Reader<'_>) -> BTreeMap<String, f64> {
+    let known: Vec<_> = task::ALL.iter().map(|task| task.name()).collect();
+    reader.entries(|name, share| match known.contains(&name) {
+        true => check::above_zero_to(wardsmith_records::mixture::MAX_REPEATS as f64)(share),
+        false => Err(Wrong::new("is no task", suggest(name, &known))),
+    })
 }
 
 fn max_examples(mut reader: Reader<'_>) -> MaxExamples {
@@ -148,6 +162,7 @@ fn lora(mut reader: Reader<'_>) -> LoraRecipe {
 fn train(mut reader: Reader<'_>) -> TrainRecipe {
     let train = TrainRecipe {
         dataset: reader.optional("dataset", check::path),
+        mixture: reader.section("mixture").map(mixture).unwrap_or_default(),
         max_len_tokens: reader.or("max_len_tokens", 256, check::at_least(2)),
         tokens_per_pack: reader.or("tokens_per_pack", 4096, check::within(2, 1 << 22)),
         packs_per_step: reader.or("packs_per_step", 1, check::within(1, 1 << 16)),
