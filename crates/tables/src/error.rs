@@ -55,7 +55,9 @@ pub enum Error {
         detail: String,
     },
     /// Nothing is left to export.
-    #[error("`{path}` holds nothing that may be exported: {withheld} examples are private, and there is no other\nhint: private examples may teach a model here, but are never written into files for others")]
+    #[error(
+        "`{path}` holds nothing that may be exported: {withheld} examples are private, and there is no other\nhint: private examples may teach a model here, but are never written into files for others"
+    )]
     NothingToShare {
         /// The dataset.
         path: PathBuf,

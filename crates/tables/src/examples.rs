@@ -26,8 +26,7 @@ pub fn rows_of(examples: &[Example]) -> Rows {
 /// Where a group is no 63-bit number.
 pub fn batch(examples: &[Example], rows: Rows) -> Result<RecordBatch> {
     let groups = examples.iter().map(group).collect::<Result<Vec<i64>>>()?;
-    let sources: Vec<Vec<&str>> =
-        examples.iter().map(|one| one.sources.iter().map(String::as_str).collect()).collect();
+    let sources: Vec<Vec<&str>> = examples.iter().map(|one| one.sources.iter().map(String::as_str).collect()).collect();
     let mut columns: Vec<ArrayRef> = vec![
         texts(examples.iter().map(|one| &one.id)),
         texts(examples.iter().map(|one| &one.task)),

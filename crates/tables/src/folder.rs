@@ -278,10 +278,7 @@ pub(crate) mod tests {
         let read: Statement = serde_json::from_slice(&files["deep/out/wardsmith-export.json"]).unwrap();
         assert_eq!(read, exported.statement);
         // The one-block example of FIPS 180-2.
-        assert_eq!(
-            read.files["a/b.txt"].sha256,
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(read.files["a/b.txt"].sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 
     #[test]

@@ -22,3 +22,4 @@ mod share;
 mod yaml;
 
 pub use error::{Error, Result};
+pub use folder::{Exported, ExportedFile, Statement, check_target};

@@ -119,9 +119,9 @@ impl<'a> ShardWriter<'a> {
         format!("{}-{at:05}.part", self.stem)
     }
 
-    fn close(&mut self, mut shard: Shard) -> Result<()> {
+    fn close(&mut self, shard: Shard) -> Result<()> {
         let path = shard.writer.inner().path.clone();
-        shard.writer.finish().map_err(Error::parquet("write", &path))?;
+        // This writes the footer, too.
         let file = shard.writer.into_inner().map_err(Error::parquet("write", &path))?;
         let name = self.part(self.done.names.len());
         let summary = self.folder.take(file, &name, Some(shard.rows))?;
@@ -147,7 +147,8 @@ impl<'a> ShardWriter<'a> {
 }
 
 fn properties() -> WriterProperties {
-    let plain = LONG_TEXTS.iter().map(|parts| ColumnPath::from(parts.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>()));
+    let plain =
+        LONG_TEXTS.iter().map(|parts| ColumnPath::from(parts.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>()));
     let start = WriterProperties::builder()
         .set_created_by(CREATED_BY.into())
         .set_writer_version(WriterVersion::PARQUET_1_0)

@@ -35,8 +35,11 @@ pub fn vulnerabilities(records: &[Vulnerability]) -> Result<RecordBatch> {
         Arc::new(Int64Array::from(modified)),
         cwes(records)?,
         cvss(records)?,
+        ssvc(records)?,
         products(records)?,
-        text_lists(&records.iter().map(|one| one.sources.iter().map(String::as_str).collect()).collect::<Vec<Vec<_>>>())?,
+        text_lists(
+            &records.iter().map(|one| one.sources.iter().map(String::as_str).collect()).collect::<Vec<Vec<_>>>(),
+        )?,
     ];
     Ok(RecordBatch::try_new(schema::vulnerabilities(), columns)?)
 }
@@ -56,6 +59,13 @@ fn cvss(records: &[Vulnerability]) -> Result<ArrayRef> {
     ];
     fields.extend(label_columns(all));
     struct_lists(records.iter().map(|one| one.cvss.len()), schema::vectors(), fields)
+}
+
+fn ssvc(records: &[Vulnerability]) -> Result<ArrayRef> {
+    let all = || records.iter().flat_map(|one| &one.ssvc);
+    let mut fields = vec![texts(all().map(|label| label.value.to_string()))];
+    fields.extend(label_columns(all));
+    struct_lists(records.iter().map(|one| one.ssvc.len()), schema::labels(), fields)
 }
 
 /// `3.1` of `CVSS:3.1/…`; vectors without a prefix are of version 2.0.
@@ -102,6 +112,7 @@ fn vulnerability(table: Table<'_>, row: usize) -> Result<Vulnerability> {
         modified: table.count("modified", row)?,
         cwes: labels_of(&labels("cwes")?, "value")?,
         cvss: labels_of(&labels("cvss")?, "vector")?,
+        ssvc: labels_of(&labels("ssvc")?, "value")?,
         products: (0..products.num_rows()).map(product).collect::<Result<_>>()?,
         sources: table.texts("sources", row)?,
     })
@@ -125,7 +136,8 @@ fn labels_of<T: std::str::FromStr<Err: std::fmt::Display>>(labels: &RecordBatch,
 /// # Errors
 /// Where the columns make no table, which is a fault of this program.
 pub fn weaknesses(records: &[&Weakness]) -> Result<RecordBatch> {
-    let is_parent = |nature: &str, view| nature == "ChildOf" && view == Some(wardsmith_records::catalogue::RESEARCH_VIEW);
+    let is_parent =
+        |nature: &str, view| nature == "ChildOf" && view == Some(wardsmith_records::catalogue::RESEARCH_VIEW);
     let parents = |one: &&Weakness| {
         let within = one.relations.iter().filter(|relation| is_parent(&relation.nature, relation.view));
         within.map(|relation| relation.target.to_string()).collect()
@@ -237,6 +249,7 @@ mod tests {
                 label("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", "nvd", true),
                 label("AV:N/AC:L/Au:N/C:P/I:P/A:P", "nvd", false),
             ],
+            ssvc: vec![label("Exploitation: poc, Automatable: no, Technical Impact: total", "adp:CISA-ADP", false)],
             products: vec![Product { vendor: "acme".into(), product: "kettle".into() }],
             sources: vec!["cvelist".into(), "nvd".into()],
         }
@@ -248,6 +261,7 @@ mod tests {
             modified: 0,
             cwes: Vec::new(),
             cvss: Vec::new(),
+            ssvc: Vec::new(),
             products: Vec::new(),
             sources: Vec::new(),
             ..kettle(id)

@@ -42,8 +42,8 @@ pub fn examples(rows: Rows) -> SchemaRef {
 
 /// The columns of merged vulnerabilities, one row a CVE.
 ///
-/// `id`, `description`, `published`, `modified` (`YYYYMMDDhhmmss` as int64, 0 where unknown), `cwes`, `cvss` and
-/// `products` (lists of structs), `sources`.
+/// `id`, `description`, `published`, `modified` (`YYYYMMDDhhmmss` as int64, 0 where unknown), `cwes`, `cvss`,
+/// `ssvc` and `products` (lists of structs), `sources`.
 #[must_use]
 pub fn vulnerabilities() -> SchemaRef {
     Arc::new(Schema::new(vec![
@@ -53,6 +53,7 @@ pub fn vulnerabilities() -> SchemaRef {
         Field::new("modified", DataType::Int64, false),
         list("cwes", DataType::Struct(labels())),
         list("cvss", DataType::Struct(vectors())),
+        list("ssvc", DataType::Struct(labels())),
         list("products", DataType::Struct(products())),
         list("sources", DataType::Utf8),
     ]))
@@ -104,7 +105,7 @@ pub(crate) fn messages() -> Fields {
     vec![text("role"), text("content")].into()
 }
 
-/// The fields of one CWE label.
+/// The fields of one CWE or SSVC label.
 pub(crate) fn labels() -> Fields {
     vec![text("value"), text("source"), flag("primary"), flag("from_text")].into()
 }

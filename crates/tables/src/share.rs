@@ -121,7 +121,13 @@ fn without_places(value: &Value, names: &BTreeSet<String>) -> Value {
             Value::String(text) => {
                 let is_path = text.starts_with(['/', '\\', '~', '.']) || text.get(1..3) == Some(":\\");
                 let last = text.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(text);
-                json!(if names.contains(last) { WITHHELD } else if is_path { last } else { text })
+                json!(if names.contains(last) {
+                    WITHHELD
+                } else if is_path {
+                    last
+                } else {
+                    text
+                })
             }
             other => other.clone(),
         }
@@ -183,7 +189,8 @@ pub(crate) mod tests {
             .map(|n| (split(n), Example { private: private(n), ..question(&format!("CVE-2024-{n:04}")) }))
             .collect();
         let from = |n| if private(n) { "notes" } else { "owasp" };
-        let text = |n: usize| Example { private: private(n), sources: vec![from(n).into()], ..document(&format!("d{n}")) };
+        let text =
+            |n: usize| Example { private: private(n), sources: vec![from(n).into()], ..document(&format!("d{n}")) };
         let texts: Vec<(Split, Example)> = (0..6).map(|n| (Split::Train, text(n))).collect();
         let label = LabelInfo {
             name: "CWE-79".into(),

@@ -105,7 +105,8 @@ fn scalar(text: &str) -> String {
 /// As JSON quotes it, and what JSON leaves as it is but YAML does not print, as a number.
 fn quoted(text: &str) -> String {
     let json = Value::from(text).to_string();
-    let needs_number = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
+    let needs_number =
+        |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
     let write = |c: char| if needs_number(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
     json.chars().map(write).collect()
 }
@@ -141,7 +142,8 @@ mod tests {
     #[test]
     fn it_looks_as_people_write_it() {
         let value = json!({"configs": [{"config_name": "a", "data_files": [{"split": "train", "path": "b.parquet"}]}], "language": ["en"]});
-        let want = "configs:\n- config_name: a\n  data_files:\n  - split: train\n    path: b.parquet\nlanguage:\n- en\n";
+        let want =
+            "configs:\n- config_name: a\n  data_files:\n  - split: train\n    path: b.parquet\nlanguage:\n- en\n";
         assert_eq!(to_string(&value), want);
     }
 }

@@ -90,9 +90,13 @@ fn rows(facts: &Facts<'_>) -> String {
         ("gold", "questions: the right label; null where there is none"),
         ("text", "plain texts: the text"),
     ];
-    let fields: Vec<Vec<String>> = fields.iter().map(|(name, what)| vec![format!("`{name}`"), (*what).into()]).collect();
+    let fields: Vec<Vec<String>> =
+        fields.iter().map(|(name, what)| vec![format!("`{name}`"), (*what).into()]).collect();
     let samples: String = facts.configs.iter().map(sample).collect();
-    format!("## What a row is\n\n{}One of each configuration, long texts cut:\n\n{samples}", table(&["column", "what"], &fields))
+    format!(
+        "## What a row is\n\n{}One of each configuration, long texts cut:\n\n{samples}",
+        table(&["column", "what"], &fields)
+    )
 }
 
 fn sample(config: &Config) -> String {
@@ -108,7 +112,8 @@ fn sample(config: &Config) -> String {
 
 fn labels(facts: &Facts<'_>) -> String {
     let sets = facts.configs.iter().map(|config| (config, facts.dataset.labels(&config.task)));
-    let pages: String = sets.filter(|(_, labels)| !labels.is_empty()).map(|(config, all)| label_set(config, all)).collect();
+    let pages: String =
+        sets.filter(|(_, labels)| !labels.is_empty()).map(|(config, all)| label_set(config, all)).collect();
     if pages.is_empty() { String::new() } else { format!("## Label sets\n\n{pages}") }
 }
 

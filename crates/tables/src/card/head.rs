@@ -58,7 +58,8 @@ fn categories(facts: &Facts<'_>) -> Value {
 
 fn tags(facts: &Facts<'_>) -> Value {
     let fixed = ["cybersecurity", "security", "vulnerability", "cve", "wardsmith"].map(str::to_owned);
-    let sources = facts.tally.sources.iter().filter(|one| !facts.tally.is_private(one)).map(|one| format!("source:{one}"));
+    let sources =
+        facts.tally.sources.iter().filter(|one| !facts.tally.is_private(one)).map(|one| format!("source:{one}"));
     fixed.into_iter().chain(sources).collect()
 }
 
@@ -112,7 +113,8 @@ mod tests {
     fn features_are_the_columns_of_the_files() {
         for rows in [Rows::Conversations, Rows::Documents] {
             let features = features(rows);
-            let names: Vec<&str> = features.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+            let names: Vec<&str> =
+                features.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
             let schema = crate::schema::examples(rows);
             assert_eq!(names, schema.fields().iter().map(|one| one.name().as_str()).collect::<Vec<_>>());
         }
@@ -120,8 +122,9 @@ mod tests {
 
     #[test]
     fn sizes_are_told_as_the_hub_tells_them() {
-        assert_eq!([0, 999, 1_000, 242_314, 2_000_000_000_000].map(size), [
-            "n<1K", "n<1K", "1K<n<10K", "100K<n<1M", "n>1T"
-        ]);
+        assert_eq!(
+            [0, 999, 1_000, 242_314, 2_000_000_000_000].map(size),
+            ["n<1K", "n<1K", "1K<n<10K", "100K<n<1M", "n>1T"]
+        );
     }
 }

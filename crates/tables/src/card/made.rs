@@ -94,7 +94,8 @@ fn groups(facts: &Facts<'_>) -> String {
 /// Where the borders are, what stands where, what stands nowhere and why, and whether anything leaks.
 pub(super) fn splits(facts: &Facts<'_>) -> String {
     let split = &facts.manifest.report.split;
-    let day = |day: Option<wardsmith_records::record::Published>| day.map_or("(not stated)".into(), |day| day.to_string());
+    let day =
+        |day: Option<wardsmith_records::record::Published>| day.map_or("(not stated)".into(), |day| day.to_string());
     format!(
         "## Splits\n\nBy time, so that a model is tested on what came after it learned: validation begins on {}, test \
          on {}. A group of near-duplicates (or of one origin, such as a report or a commit) stands in one split, that \
