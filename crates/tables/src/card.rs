@@ -75,6 +75,12 @@ pub(crate) fn cell(text: &str) -> String {
     out
 }
 
+/// `text` as code within a line or table.
+pub(crate) fn code(text: &str) -> String {
+    let plain = |c: char| if c == '`' || c == '|' || c.is_control() { ' ' } else { c };
+    format!("`{}`", text.chars().take(300).map(plain).collect::<String>())
+}
+
 /// A number with a comma before every third digit.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();

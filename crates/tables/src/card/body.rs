@@ -1,9 +1,12 @@
 //! The body of the card, for people.
 
+use serde_json::json;
+use wardsmith_records::conversation::Message;
 use wardsmith_records::dataset::{Example, LabelInfo, Split};
 use wardsmith_records::task;
 
-use super::{Config, Facts, cell, count, made, table};
+use super::{Config, Facts, cell, code, count, made, table};
+use crate::examples::{completion, prompt, role_name};
 use crate::folder::STATEMENT;
 use crate::licences;
 use crate::schema::Rows;
@@ -39,7 +42,7 @@ fn summary(facts: &Facts<'_>) -> String {
     let about = |name: &str| task::by_name(name).map_or("", task::Task::about);
     let row = |config: &Config| {
         let counts = Split::ALL.map(|split| of(config, split));
-        [&[format!("`{}`", cell(&config.task)), cell(about(&config.task))][..], &counts].concat()
+        [&[code(&config.task), cell(about(&config.task))][..], &counts].concat()
     };
     let rows: Vec<Vec<String>> = facts.configs.iter().map(row).collect();
     format!(
@@ -57,7 +60,7 @@ fn withheld(facts: &Facts<'_>) -> String {
         return String::new();
     }
     let each: Vec<String> =
-        facts.tally.withheld.iter().map(|(task, n)| format!("{} of `{}`", count(*n), cell(task))).collect();
+        facts.tally.withheld.iter().map(|(task, n)| format!("{} of {}", count(*n), code(task))).collect();
     format!("Private examples are not in these files: {}.\n\n", each.join(", "))
 }
 
@@ -99,14 +102,28 @@ fn rows(facts: &Facts<'_>) -> String {
     )
 }
 
+/// The first row of a configuration, as its columns are.
 fn sample(config: &Config) -> String {
     let cut = |text: &str| {
         let head: String = text.chars().take(SAMPLE_CHARS).collect();
         if head.len() < text.len() { format!("{head}…") } else { head }
     };
-    let mut example: Example = config.sample.clone();
-    example.conversation.messages.iter_mut().for_each(|one| one.content = cut(&one.content));
-    let json = serde_json::to_string_pretty(&example).unwrap_or_default();
+    let one: &Example = &config.sample;
+    let mut row = json!({
+        "id": one.id, "task": one.task, "published": one.published, "group": one.group, "sources": one.sources,
+        "weight": one.weight,
+    });
+    match config.rows {
+        Rows::Conversations => {
+            let message = |one: &Message| json!({ "role": role_name(one.role), "content": cut(&one.content) });
+            row["messages"] = one.conversation.messages.iter().map(message).collect();
+            row["prompt"] = cut(&prompt(&one.conversation)).into();
+            row["completion"] = cut(completion(&one.conversation)).into();
+            row["gold"] = json!(one.gold);
+        }
+        Rows::Documents => row["text"] = cut(completion(&one.conversation)).into(),
+    }
+    let json = serde_json::to_string_pretty(&row).unwrap_or_default();
     format!("````json\n{json}\n````\n\n")
 }
 
@@ -179,9 +196,15 @@ fn licence(facts: &Facts<'_>) -> String {
          the digest of its manifest, and cite the sources of the rows that you use:\n\n```bibtex\n@misc{{wardsmith_dataset,\n  \
          title = {{{{{}}}}},\n  note = {{made with {}; digests in {STATEMENT}}}\n}}\n```\n\n",
         table(&["source", "terms", "duty"], &rows),
-        facts.name.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '.' | ',')).collect::<String>(),
+        in_bibtex(facts.name),
         cell(&facts.manifest.created_by),
     )
+}
+
+/// `name` without what BibTeX reads as a command.
+fn in_bibtex(name: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() || " -.,:".contains(c) { c } else { ' ' };
+    name.chars().map(plain).collect()
 }
 
 fn limitations() -> String {

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use wardsmith_records::dataset::Split;
 use wardsmith_records::manifest::{InputSummary, SourceCounts};
 
-use super::{Facts, cell, count, parts_about, table};
+use super::{Facts, cell, code, count, parts_about, table};
 
 /// The recipe, the sources and what became of their records.
 pub(super) fn made(facts: &Facts<'_>) -> String {
     let report = &facts.manifest.report;
     let recipe = serde_json::to_string_pretty(&facts.manifest.options).unwrap_or_default();
     format!(
-        "## How it was made\n\nBy `{}`, from the sources below, by this recipe (the whole of it; equal inputs and an \
+        "## How it was made\n\nBy {}, from the sources below, by this recipe (the whole of it; equal inputs and an \
          equal recipe make an equal dataset):\n\n````json\n{recipe}\n````\n\n### Sources\n\n{}What their records were:\n\n{}{}{}",
-        cell(&facts.manifest.created_by),
+        code(&facts.manifest.created_by),
         inputs(&report.inputs),
         records(&report.sources),
         merged(facts),
@@ -26,7 +26,7 @@ fn inputs(inputs: &[InputSummary]) -> String {
     let row = |one: &InputSummary| {
         let texts = [&one.source, &one.name, &one.licence].map(|text| cell(text));
         let numbers = [count(one.files), count(one.bytes)];
-        [&texts[..], &numbers, &[format!("`{}`", cell(&one.sha256))]].concat()
+        [&texts[..], &numbers, &[code(&one.sha256)]].concat()
     };
     table(&["source", "input", "terms", "files", "bytes", "SHA-256"], &inputs.iter().map(row).collect::<Vec<_>>())
 }

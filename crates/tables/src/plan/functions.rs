@@ -38,9 +38,8 @@ fn function(
     output: DataType,
     body: impl Fn(&[ArrayRef]) -> Result<ArrayRef> + Send + Sync + 'static,
 ) -> ScalarUDF {
-    let body = move |values: &[ColumnarValue]| {
-        Ok(ColumnarValue::Array(body(&ColumnarValue::values_to_arrays(values)?)?))
-    };
+    let body =
+        move |values: &[ColumnarValue]| Ok(ColumnarValue::Array(body(&ColumnarValue::values_to_arrays(values)?)?));
     create_udf(name, inputs, output, Volatility::Immutable, Arc::new(body))
 }
 
