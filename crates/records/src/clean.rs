@@ -20,7 +20,7 @@ pub fn one_line(text: &str) -> String {
 }
 
 /// Zero-width characters, direction marks and the byte order mark.
-fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 

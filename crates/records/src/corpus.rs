@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::Split;
 use crate::knowledge::Knowledge;
+use crate::label::CwePolicy;
 use crate::manifest::{GroupCounts, SplitReport};
+use crate::phrasing::choose;
 use crate::record::{AttackPattern, CodePair, Document, LabelledSentence, Technique, Vulnerability, Weakness};
 use crate::split::{Place, Placed, Rules, Thing, draw_split, name_hash, place, tally};
 
@@ -31,6 +33,10 @@ pub struct Settings {
     pub min_train_examples: usize,
     /// How many records of each split a task may use.
     pub caps: Caps,
+    /// How the weakness of a CVE is decided.
+    pub cwe: CwePolicy,
+    /// How many of a task's phrasings training uses, from the first on; at least 1.
+    pub phrasings: usize,
     /// Fixes which phrasing each training example gets, and every other choice.
     pub seed: u64,
     /// The share of training examples, 0..=1, whose right answer is that the text says too little.
@@ -39,7 +45,14 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { min_train_examples: 50, caps: Caps::default(), seed: 0, decline_share: 0.0 }
+        Self {
+            min_train_examples: 50,
+            caps: Caps::default(),
+            cwe: CwePolicy::default(),
+            phrasings: usize::MAX,
+            seed: 0,
+            decline_share: 0.0,
+        }
     }
 }
 
@@ -77,6 +90,13 @@ impl<'a> Corpus<'a> {
     /// Live techniques, by ID; they always teach, as weaknesses do.
     pub fn techniques(&self) -> impl Iterator<Item = &'a Technique> + use<'a> {
         self.knowledge.techniques.values().filter(|one| !one.is_retired)
+    }
+
+    /// How the example `id` is asked, of a task's `phrasings` (not empty).
+    #[must_use]
+    pub fn phrase(&self, phrasings: &[&'static str], split: Split, id: &str) -> &'static str {
+        let used = self.settings.phrasings.clamp(1, phrasings.len());
+        choose(&phrasings[..used], split, self.settings.seed, id)
     }
 
     /// The place of one thing that a catalogue says, such as `CWE-79/consequence-1`: drawn by its name, so that what is
@@ -189,7 +209,7 @@ impl Names {
         }));
         things.extend(knowledge.sentences.iter().zip(&self.sentences).map(|(one, report)| Thing {
             published: one.published,
-            origin: if one.source == "tram" { report } else { "" },
+            origin: if one.source == "tram" && !one.document.is_empty() { report } else { "" },
             ..undated(&one.id, &one.text)
         }));
         things.extend(

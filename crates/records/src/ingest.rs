@@ -4,6 +4,7 @@
 //! on the number of threads: files are read in any order and heard in the order of their names.
 
 use std::collections::BTreeMap;
+use std::io::BufRead;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,7 +45,7 @@ pub fn ingest(
     let mut work: Vec<(&dyn Source, Unit)> = Vec::new();
     for (name, path) in sources {
         let source = source::by_name(name)?;
-        let Input { mut summary, units } = Input::open(path)?;
+        let Input { mut summary, units } = Input::open(path, &|place| source.wants(place))?;
         summary.source = source.name().into();
         summary.licence = source.licence().into();
         inputs.push(summary);
@@ -94,7 +95,8 @@ fn parse_all(work: &[(&dyn Source, Unit)], progress: &(dyn Fn(u64, u64) + Sync))
 
 fn parse(source: &dyn Source, unit: &Unit) -> Result<Parsed> {
     let mut parsed = Parsed::default();
-    read(unit, &mut |reader, place| source.parse(reader, place, &mut |one| parsed.add(one)))?;
+    let mut visit = |reader: &mut dyn BufRead, place: &str| source.parse(reader, place, &mut |one| parsed.add(one));
+    read(unit, &|place| source.wants(place), &mut visit)?;
     parsed.records.shrink_to_fit();
     Ok(parsed)
 }
@@ -120,6 +122,11 @@ impl Parsed {
 
     fn reject(&mut self, reject: &Reject) {
         let counts = &mut self.counts;
+        if reject.reason.sets_aside() {
+            counts.records += 1;
+            *counts.set_aside.entry(reject.reason).or_default() += 1;
+            return;
+        }
         if reject.reason.loses_record() {
             counts.records += 1;
             *counts.rejected.entry(reject.reason).or_default() += 1;
@@ -137,6 +144,7 @@ fn add_counts(sum: &mut SourceCounts, part: SourceCounts) {
     part.kinds.into_iter().for_each(|(kind, count)| *sum.kinds.entry(kind).or_default() += count);
     part.withdrawn.into_iter().for_each(|(state, count)| *sum.withdrawn.entry(state).or_default() += count);
     part.rejected.into_iter().for_each(|(reason, count)| *sum.rejected.entry(reason).or_default() += count);
+    part.set_aside.into_iter().for_each(|(reason, count)| *sum.set_aside.entry(reason).or_default() += count);
     for (reason, count) in part.labels_rejected {
         *sum.labels_rejected.entry(reason).or_default() += count;
     }

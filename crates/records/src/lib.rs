@@ -21,6 +21,7 @@ mod id;
 pub mod ingest;
 pub mod input;
 pub mod knowledge;
+pub mod label;
 pub mod manifest;
 pub mod merge;
 pub mod metric;

@@ -109,6 +109,8 @@ pub struct SourceCounts {
     pub rejected: BTreeMap<RejectReason, u64>,
     /// Labels lost from records that were kept, by reason.
     pub labels_rejected: BTreeMap<RejectReason, u64>,
+    /// Records that are as they should be but say nothing to learn from, by reason.
+    pub set_aside: BTreeMap<RejectReason, u64>,
     /// Places and reasons of the first few, to look at.
     pub first_rejects: Vec<String>,
 }
@@ -121,7 +123,7 @@ pub struct MergeCounts {
     pub described: u64,
     /// CVEs dropped because they are rejected or reserved.
     pub dropped_by_state: BTreeMap<WithdrawnState, u64>,
-    /// Second copies of a CVE within one source; the last modified one is kept.
+    /// Second copies of a CVE within one source; the last modified one is kept, of advisories all.
     pub repeated_in_source: u64,
     /// CVEs that more than one source describes.
     pub in_several_sources: u64,

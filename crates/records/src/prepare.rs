@@ -9,6 +9,7 @@ use crate::dataset::{Dataset, DatasetWriter, Split};
 use crate::dedup::DEFAULT_THRESHOLD;
 use crate::error::{Error, Result};
 use crate::ingest::{Ingested, ingest};
+use crate::label::CwePolicy;
 use crate::manifest::{Manifest, Report};
 use crate::record::Published;
 use crate::split::{Borders, Rules, across_borders};
@@ -19,6 +20,8 @@ pub const DEFAULT_MIN_TRAIN_EXAMPLES: usize = 50;
 /// The share of broken records that is accepted, unless a recipe says otherwise.
 pub const DEFAULT_MAX_REJECT_RATE: f64 = 0.01;
 
+/// No more training examples may decline: a model that always declines is of no use.
+pub const MAX_DECLINE_SHARE: f64 = 0.5;
 /// The share of groups without a date that validates.
 const UNDATED_VALIDATION_SHARE: f64 = 0.05;
 /// The share of groups without a date that tests.
@@ -45,6 +48,12 @@ pub struct PrepareOptions {
     /// The share of broken records that is accepted of each source, 0..=1.
     #[serde(default = "default_max_reject_rate")]
     pub max_reject_rate: f64,
+    /// How many of a task's phrasings training uses, from the first on; all where nothing is said.
+    #[serde(default)]
+    pub phrasings: Option<usize>,
+    /// How the weakness of a CVE is decided.
+    #[serde(default)]
+    pub cwe_labels: CwePolicy,
     /// How many records of each split a task may use.
     #[serde(default)]
     pub caps: Caps,
@@ -82,6 +91,8 @@ impl PrepareOptions {
             min_train_examples: default_min_train_examples(),
             near_duplicate_threshold: default_threshold(),
             max_reject_rate: default_max_reject_rate(),
+            phrasings: None,
+            cwe_labels: CwePolicy::default(),
             caps: Caps::default(),
             decline_share: 0.0,
         }
@@ -113,8 +124,8 @@ impl PrepareOptions {
             found.push(wrong(format!("a reject rate of `{rate}` is no share"), "it lies within 0 and 1"));
         }
         let share = self.decline_share;
-        if !(0.0..=0.5).contains(&share) {
-            found.push(wrong(format!("a decline share of `{share}` is too much"), "it lies within 0 and 0.5"));
+        if !(0.0..=MAX_DECLINE_SHARE).contains(&share) {
+            found.push(wrong(format!("a decline share of `{share}` is out of range"), "it lies within 0 and 0.5"));
         }
         found
     }
@@ -134,6 +145,8 @@ impl PrepareOptions {
         Settings {
             min_train_examples: self.min_train_examples,
             caps: self.caps,
+            cwe: self.cwe_labels.clone(),
+            phrasings: self.phrasings.unwrap_or(usize::MAX),
             seed: self.caps.seed,
             decline_share: self.decline_share,
         }

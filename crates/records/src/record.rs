@@ -402,13 +402,28 @@ pub enum RejectReason {
     BadCwe,
     /// An SSVC assessment without a known value for each of its decision points; the rest of the record is kept.
     BadSsvc,
+    /// A reference to a CVE, technique or pattern that is none or leads nowhere; the rest of the record is kept.
+    BadReference,
+    /// Its source has withdrawn it; nothing is made of it, and that is no failure.
+    Withdrawn,
+    /// Nobody has looked at its labels yet.
+    Unreviewed,
+    /// It has no text of its own, as many records that only list versions; that is no failure either.
+    NoText,
 }
 
 impl RejectReason {
     /// Whether the whole record is lost, not only a label of it.
     #[must_use]
     pub fn loses_record(self) -> bool {
-        !matches!(self, Self::BadCvss | Self::BadCwe | Self::BadSsvc | Self::BadDate)
+        let label = matches!(self, Self::BadCvss | Self::BadCwe | Self::BadSsvc | Self::BadDate | Self::BadReference);
+        !label && !self.sets_aside()
+    }
+
+    /// Whether the record is as it should be, only there is nothing in it to learn from.
+    #[must_use]
+    pub fn sets_aside(self) -> bool {
+        matches!(self, Self::Withdrawn | Self::Unreviewed | Self::NoText)
     }
 }
 
@@ -424,6 +439,10 @@ impl fmt::Display for RejectReason {
             Self::BadCvss => "bad CVSS vector",
             Self::BadCwe => "bad CWE label",
             Self::BadSsvc => "bad SSVC assessment",
+            Self::BadReference => "bad reference",
+            Self::Withdrawn => "withdrawn",
+            Self::Unreviewed => "unreviewed",
+            Self::NoText => "no text",
         })
     }
 }

@@ -61,7 +61,7 @@ fn nearly_every_record_of_vulnrichment_has_an_assessment_and_scores_that_are_our
     let lost = &found.counts["cvelist"].labels_rejected;
     assert_eq!((found.merge.with_ssvc, lost.get(&RejectReason::BadSsvc)), (59_565, None), "{lost:?}");
     let labels: BTreeMap<&str, usize> =
-        found.vulnerabilities.iter().flat_map(|one| &one.ssvc).fold(BTreeMap::new(), |mut counts, label| {
+        found.knowledge.vulnerabilities.iter().flat_map(|one| &one.ssvc).fold(BTreeMap::new(), |mut counts, label| {
             *counts.entry(label.source.split(':').next().unwrap()).or_default() += 1;
             counts
         });

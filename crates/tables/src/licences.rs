@@ -25,6 +25,40 @@ pub struct Terms {
 /// Every known kind of terms, the more special ones first: the first whose words all occur counts.
 pub const ALL: &[Terms] = &[
     Terms {
+        key_words: &["of each document"],
+        name: "The terms of each document",
+        url: "https://owasp.org/www-policy/operational/copyright",
+        hub_id: "other",
+        duty: "Find out where each document is from and keep its terms. Texts of OWASP (Cheat Sheets, Web Security \
+               Testing Guide, ASVS) are under CC BY-SA 4.0: name the OWASP project and its contributors, link the \
+               licence, say that the texts were cut and reformatted, and pass on what is made of them under the same \
+               licence.",
+    },
+    Terms {
+        key_words: &["of each database"],
+        name: "The terms of each OSV database",
+        url: "https://google.github.io/osv.dev/data/",
+        hub_id: "other",
+        duty: "Keep the terms of the database that an ID names. GitHub's advisories (GHSA) are under CC BY 4.0: name \
+               the GitHub Advisory Database, link the licence, and say that the texts were changed.",
+    },
+    Terms {
+        key_words: &["of each publisher"],
+        name: "The terms of each publisher of advisories",
+        url: "https://www.cisa.gov/notification",
+        hub_id: "other",
+        duty: "Keep the terms and the distribution statement of each advisory. CISA's are work of the United States \
+               government; name CISA as their origin and use neither its seal nor its logo.",
+    },
+    Terms {
+        key_words: &["mit", "of its projects"],
+        name: "MIT License, and the licences of the projects that code is from",
+        url: "https://opensource.org/license/mit",
+        hub_id: "other",
+        duty: "Pass on the copyright line and the text of the MIT License, and keep the licence of each project whose \
+               functions are shown.",
+    },
+    Terms {
         key_words: &["cc by-sa 4.0"],
         name: "Creative Commons Attribution-ShareAlike 4.0",
         url: "https://creativecommons.org/licenses/by-sa/4.0/",
@@ -73,7 +107,7 @@ pub const ALL: &[Terms] = &[
                the permission of The MITRE Corporation.\" ATT&CK is a registered trademark.",
     },
     Terms {
-        key_words: &["drl 1.1"],
+        key_words: &["detection rule license"],
         name: "Detection Rule License 1.1",
         url: "https://github.com/SigmaHQ/Detection-Rule-License",
         hub_id: "other",
@@ -88,7 +122,7 @@ pub const ALL: &[Terms] = &[
                material is furnished as is, without warranties.",
     },
     Terms {
-        key_words: &["epss"],
+        key_words: &["attribution", "first"],
         name: "FIRST: terms of use of EPSS",
         url: "https://www.first.org/epss/user-guide",
         hub_id: "other",
@@ -202,9 +236,7 @@ mod tests {
     #[test]
     fn every_source_of_the_records_crate_has_known_terms() {
         for source in wardsmith_records::source::ALL {
-            let about = (source.name(), source.licence());
-            // What a user brings is the user's.
-            assert!(known(about.1).is_some() || about.1.contains("your"), "{about:?}");
+            assert!(known(source.licence()).is_some(), "{}: {}", source.name(), source.licence());
         }
     }
 
@@ -214,6 +246,8 @@ mod tests {
             ("CVE terms of use; CISA's containers CC0", "CVE Program terms of use"),
             ("US government work (NVD)", "Work of the United States government (17 U.S.C. § 105)"),
             ("MIT", "MIT License"),
+            ("MIT (SVEN); the code is under the licences of its projects", "MIT License, and the licences of the projects that code is from"),
+            ("free to use with attribution (FIRST)", "FIRST: terms of use of EPSS"),
             ("CC BY-SA 4.0", "Creative Commons Attribution-ShareAlike 4.0"),
             ("CWE terms of use (MITRE)", "CWE terms of use"),
         ] {

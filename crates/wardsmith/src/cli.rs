@@ -22,6 +22,11 @@ pub(crate) enum Command {
     /// Show the whole way, offline, on what is built in: prepare, tune, evaluate, classify.
     #[command(after_help = "Example:\n  wardsmith demo --out my-demo")]
     Demo(Demo),
+    /// Fetch public feeds from their original servers or a mirror: resumable, verified, recorded in a lock file.
+    #[command(
+        after_help = "Examples:\n  wardsmith fetch --list\n  wardsmith fetch nvd cvelist cwe --into feeds\n  wardsmith fetch --into feeds                  (what is there, once more)\n  wardsmith fetch --locked feeds/wardsmith.lock.json --mirror copies --into feeds-of-then\n\nA mirror holds the file of https://HOST/PATH under HOST/PATH. NVD_API_KEY is the key of feed nvd-api; ALL_PROXY, HTTPS_PROXY, HTTP_PROXY, NO_PROXY and SSL_CERT_FILE count."
+    )]
+    Fetch(Fetch),
     /// Turn feeds into a dataset: merged records, near-duplicates grouped, split by date.
     #[command(
         after_help = "Examples:\n  wardsmith prepare recipes/cwe-classify.toml --out data/cwe\n  wardsmith prepare --source nvd=feeds/nvd --source cwe=cwec_latest.xml.zip --task cwe_classify --out data/cwe"
@@ -53,6 +58,37 @@ pub(crate) struct Demo {
     /// Where to write dataset, run, report and model.
     #[arg(long, default_value = "wardsmith-demo", value_name = "DIR")]
     pub out: PathBuf,
+}
+
+/// `wardsmith fetch`.
+#[derive(Debug, Args)]
+pub(crate) struct Fetch {
+    /// The feeds, as --list names them; by default those that were fetched before, or that the lock file names.
+    pub source: Vec<String>,
+    /// The folder to fetch into; each feed gets a folder in it.
+    #[arg(long, value_name = "DIR", required_unless_present = "list")]
+    pub into: Option<PathBuf>,
+    /// A server or folder that stands in for all original servers.
+    #[arg(long, value_name = "URL|FOLDER")]
+    pub mirror: Option<String>,
+    /// Fetch exactly the files of this wardsmith.lock.json, and refuse any that differ.
+    #[arg(long, value_name = "FILE")]
+    pub locked: Option<PathBuf>,
+    /// An ecosystem of feed ghsa, such as npm or PyPI; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub ecosystem: Vec<String>,
+    /// A provider of feed csaf: a domain, or the address of its provider-metadata.json; may be given several times.
+    #[arg(long, value_name = "URL")]
+    pub provider: Vec<String>,
+    /// Leave earlier years out, in feeds that come by year (nvd, csaf, certcc).
+    #[arg(long, value_name = "YEAR", value_parser = clap::value_parser!(i16).range(1990..=2200))]
+    pub since: Option<i16>,
+    /// Show all feeds, and fetch nothing.
+    #[arg(long, conflicts_with_all = ["source", "into", "mirror", "locked", "verify"])]
+    pub list: bool,
+    /// Hold what is there against its lock file, and fetch nothing.
+    #[arg(long, conflicts_with_all = ["source", "mirror", "locked"])]
+    pub verify: bool,
 }
 
 /// `wardsmith prepare`.

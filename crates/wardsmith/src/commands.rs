@@ -3,6 +3,7 @@
 pub(crate) mod classify;
 pub(crate) mod demo;
 pub(crate) mod eval;
+pub(crate) mod fetch;
 pub(crate) mod prepare;
 pub(crate) mod tokenizer;
 pub(crate) mod tune;
@@ -19,6 +20,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
     }
     match cli.command {
         Command::Demo(args) => demo::run(&args),
+        Command::Fetch(args) => fetch::run(&args),
         Command::Prepare(args) => prepare::run(&args),
         Command::Tokenizer(args) => tokenizer::run(&args),
         Command::Tune(args) => tune::run(&args),

@@ -7,6 +7,7 @@
 mod check;
 mod mistake;
 mod overrides;
+mod prepare_section;
 mod reader;
 mod sections;
 mod tree;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use wardsmith_records::label::CwePolicy;
 use wardsmith_records::record::Published;
 
 pub(crate) use mistake::RecipeErrors;
@@ -51,7 +53,7 @@ pub(crate) struct Recipe {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct PrepareRecipe {
     /// Files or folders by the name of the source that reads them.
-    pub sources: BTreeMap<String, PathBuf>,
+    pub sources: BTreeMap<String, Paths>,
     /// Names of tasks of [`wardsmith_records::task::ALL`].
     pub tasks: Vec<String>,
     /// A weakness is a label where at least so many training examples have it.
@@ -64,8 +66,32 @@ pub(crate) struct PrepareRecipe {
     pub near_duplicate_similarity: f64,
     /// Share of broken records in one source above which the run fails.
     pub max_reject_rate: f64,
+    /// How the weakness of a CVE is decided.
+    pub cwe_labels: CwePolicy,
+    /// How many of each task's phrasings training uses; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phrasings: Option<usize>,
+    /// Share of training examples whose right answer is that the text says too little.
+    pub decline_share: f64,
     /// Limits on the number of examples, by split.
     pub max_examples: MaxExamples,
+}
+
+/// One path, or several that one source reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Paths(
+    /// At least one.
+    #[serde(serialize_with = "one_or_several")]
+    pub Vec<PathBuf>,
+);
+
+#[expect(clippy::ptr_arg, reason = "serde hands over what the field holds")]
+fn one_or_several<S: serde::Serializer>(paths: &Vec<PathBuf>, out: S) -> Result<S::Ok, S::Error> {
+    match paths.as_slice() {
+        [one] => one.serialize(out),
+        several => several.serialize(out),
+    }
 }
 
 /// At most so many examples of each split; no limit where it is silent.

@@ -7,18 +7,18 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::error::Result;
 use crate::format::Format;
-use crate::record::{Reject, RejectReason, Ssvc, WithdrawnState};
-use crate::source::{MAX_RECORD_BYTES, Sink, Source, broken, expect_format};
+use crate::record::{RejectReason, Ssvc, WithdrawnState};
+use crate::source::{Sink, Source, expect_format};
 use crate::sources::draft::{Draft, Text, Voice};
-use crate::sources::json::{elements, record};
+use crate::sources::json::record;
+use crate::sources::lines::records;
 
 /// See the file's head.
 #[derive(Debug, Clone, Copy)]
@@ -48,94 +48,8 @@ impl Source for CveList {
             // It lies beside the records and says which of them changed.
             return Ok(());
         }
-        let head = reader.fill_buf().map_err(|error| broken(self, place, &error))?;
-        let bom = if head.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-        let is_array = head[bom..].trim_ascii_start().first() == Some(&b'[');
-        reader.consume(bom);
-        if is_array { self.parse_array(reader, place, sink) } else { self.parse_lines(reader, place, sink) }
+        records(self, reader, place, read, sink)
     }
-}
-
-impl CveList {
-    fn parse_array(self, reader: &mut dyn BufRead, place: &str, sink: Sink<'_>) -> Result<()> {
-        let mut number = 0;
-        let mut each = |text: &str| {
-            number += 1;
-            read_or_reject(text, &|| format!("{place} record {number}"), sink);
-        };
-        elements(reader, &[], &mut each).map_err(|error| broken(&self, place, &error))?;
-        Ok(())
-    }
-
-    /// JSON Lines; or, where the first line that is not blank is no whole value, one record over many lines.
-    fn parse_lines(self, reader: &mut dyn BufRead, place: &str, sink: Sink<'_>) -> Result<()> {
-        let mut line = Vec::new();
-        let mut number = 0;
-        let mut first = true;
-        while read_line(reader, &mut line).map_err(|error| broken(&self, place, &error))? {
-            number += 1;
-            let place_of_line = || format!("{place} line {number}");
-            if line.len() > MAX_RECORD_BYTES {
-                sink(Err(Reject { place: place_of_line(), reason: RejectReason::TooLarge }));
-                continue;
-            }
-            let text = line.trim_ascii();
-            if text.is_empty() {
-                continue;
-            }
-            if first && is_cut_off(text) {
-                return self.parse_single(line, reader, place, sink);
-            }
-            first = false;
-            match std::str::from_utf8(text) {
-                Ok(text) => read_or_reject(text, &place_of_line, sink),
-                Err(_) => sink(Err(Reject { place: place_of_line(), reason: RejectReason::Malformed })),
-            }
-        }
-        Ok(())
-    }
-
-    /// One record, of which `start` was read already.
-    fn parse_single(self, start: Vec<u8>, reader: &mut dyn BufRead, place: &str, sink: Sink<'_>) -> Result<()> {
-        let broken = |error: &dyn std::fmt::Display| broken(&self, place, error);
-        let mut bytes = start;
-        let mut limited = reader.take(MAX_RECORD_BYTES as u64 + 1);
-        limited.read_to_end(&mut bytes).map_err(|error| broken(&error))?;
-        if bytes.len() > MAX_RECORD_BYTES {
-            return Err(broken(&format!("one record has more than {MAX_RECORD_BYTES} bytes")));
-        }
-        let text = std::str::from_utf8(&bytes).map_err(|error| broken(&error))?;
-        serde_json::from_str::<IgnoredAny>(text).map_err(|error| broken(&error))?;
-        read_or_reject(text, &|| place.to_owned(), sink);
-        Ok(())
-    }
-}
-
-/// Reads a line into `line`; of a line longer than a record only so much that it is seen to be too long, though all
-/// of it is passed over. `false` at the end.
-fn read_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
-    line.clear();
-    let mut any = false;
-    loop {
-        let available = reader.fill_buf()?;
-        if available.is_empty() {
-            return Ok(any);
-        }
-        any = true;
-        let end = available.iter().position(|byte| *byte == b'\n');
-        let part = end.map_or(available.len(), |end| end + 1);
-        let room = (MAX_RECORD_BYTES + 1).saturating_sub(line.len());
-        line.extend_from_slice(&available[..part.min(room)]);
-        reader.consume(part);
-        if end.is_some() {
-            return Ok(true);
-        }
-    }
-}
-
-/// Whether a JSON text is right as far as it goes, but goes on.
-fn is_cut_off(text: &[u8]) -> bool {
-    serde_json::from_slice::<IgnoredAny>(text).is_err_and(|error| error.is_eof())
 }
 
 #[derive(Deserialize)]
@@ -250,12 +164,6 @@ struct Affected<'a> {
     product: Option<Cow<'a, str>>,
 }
 
-fn read_or_reject(text: &str, place: &dyn Fn() -> String, sink: Sink<'_>) {
-    if let Err(reason) = read(text, place, sink) {
-        sink(Err(Reject { place: place(), reason }));
-    }
-}
-
 /// Reads one record into `sink`; an error is why the whole of it is lost.
 fn read(text: &str, place: &dyn Fn() -> String, sink: Sink<'_>) -> Result<(), RejectReason> {
     let record: CveRecord<'_> = record(text)?;
@@ -326,6 +234,7 @@ fn voice_name(kind: &str, name: Option<&str>) -> String {
 mod tests {
     use super::*;
     use crate::record::{Record, Vulnerability};
+    use crate::source::MAX_RECORD_BYTES;
     use crate::source::tests::parse;
 
     const LINES: &str = include_str!("../../fixtures/cve-records-5.jsonl");

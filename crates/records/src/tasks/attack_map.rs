@@ -13,7 +13,7 @@ use crate::corpus::Corpus;
 use crate::dataset::{Example, LabelInfo, Split};
 use crate::error::{Error, Result};
 use crate::hierarchy::Hierarchy;
-use crate::phrasing::{choose, question};
+use crate::phrasing::question;
 use crate::record::{LabelledSentence, TechniqueId};
 use crate::split::Placed;
 use crate::task::{Grade, Made, Subject, Task};
@@ -80,7 +80,7 @@ impl Task for AttackMap {
 impl AttackMap {
     fn example(&self, sentence: &LabelledSentence, placed: Placed, corpus: &Corpus<'_>) -> (Split, Example) {
         let id = format!("{}/{}", sentence.source, sentence.id);
-        let phrasing = choose(PHRASINGS, placed.split, corpus.settings.seed, &id);
+        let phrasing = corpus.phrase(PHRASINGS, placed.split, &id);
         let asked = question(phrasing, &hide_ids(&sentence.text));
         let name = |id: &TechniqueId| corpus.knowledge.techniques.get(id).map_or("", |one| one.name.as_str());
         let answers: Vec<String> = sentence.techniques.iter().map(|id| said(name(id), id.as_str())).collect();

@@ -14,7 +14,7 @@ use crate::corpus::Corpus;
 use crate::dataset::{Example, LabelInfo, Split};
 use crate::error::{Error, Result};
 use crate::hierarchy::Hierarchy;
-use crate::phrasing::{choose, question};
+use crate::phrasing::question;
 use crate::record::{AttackPattern, CapecId};
 use crate::split::Placed;
 use crate::task::{Grade, Made, Subject, Task};
@@ -78,7 +78,7 @@ impl CapecMap {
         let texts = std::iter::once(description).chain(stories);
         let long = texts.filter(|(_, text, _)| text.split_whitespace().count() >= MIN_WORDS);
         long.map(|(id, text, placed)| {
-            let phrasing = choose(PHRASINGS, placed.split, corpus.settings.seed, &id);
+            let phrasing = corpus.phrase(PHRASINGS, placed.split, &id);
             let asked = question(phrasing, &hide(text, &pattern.name));
             let answer = format!("{} ({})", pattern.name, pattern.id);
             let conversation = Conversation::question(asked, answer);

@@ -13,7 +13,7 @@ use crate::corpus::Corpus;
 use crate::dataset::{Example, Split};
 use crate::error::Result;
 use crate::hierarchy::Hierarchy;
-use crate::phrasing::{choose, question};
+use crate::phrasing::question;
 use crate::record::{CvssVector, CvssVersion, Severity, Vulnerability};
 use crate::split::Placed;
 use crate::task::{Grade, Made, Subject, Task};
@@ -87,12 +87,12 @@ impl CvssVectorTask {
         self,
         one: &Vulnerability,
         placed: Placed,
-        (version, end, phrasings): (CvssVersion, &str, &[&str]),
+        (version, end, phrasings): (CvssVersion, &str, &[&'static str]),
         corpus: &Corpus<'_>,
     ) -> Option<(Split, Example)> {
         let gold = base_of(&one.cvss_of(version).first()?.value)?.to_string();
         let subject = Subject { id: format!("{}#{end}", one.id), ..Subject::vulnerability(one, placed) };
-        let phrasing = choose(phrasings, placed.split, corpus.settings.seed, &subject.id);
+        let phrasing = corpus.phrase(phrasings, placed.split, &subject.id);
         let asked = question(phrasing, &hide_ids(&one.description));
         Some(subject.example(&self, Conversation::question(asked, gold.as_str()), Some(gold)))
     }

@@ -12,7 +12,7 @@ use crate::dataset::{Example, Split};
 use crate::error::{Error, Result};
 use crate::hierarchy::Hierarchy;
 use crate::overlap::overlap;
-use crate::phrasing::{choose, question};
+use crate::phrasing::question;
 use crate::record::{AttackPattern, Consequence, Technique, Weakness};
 use crate::task::{Grade, Made, Subject, Task};
 use crate::tasks::mitigation::shorten;
@@ -95,7 +95,7 @@ impl Explain {
         told.map(|aspect| {
             let id = format!("{entry}/{}", aspect.name);
             let placed = corpus.aspect(&id);
-            let phrasing = choose(aspect.phrasings, placed.split, corpus.settings.seed, &id);
+            let phrasing = corpus.phrase(aspect.phrasings, placed.split, &id);
             let asked = question(phrasing, &format!("{name} ({entry})"));
             Subject::undated(id, placed, source).example(&self, Conversation::question(asked, aspect.answer), None)
         })

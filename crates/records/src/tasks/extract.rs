@@ -16,7 +16,7 @@ use crate::corpus::Corpus;
 use crate::dataset::{Example, Split};
 use crate::error::{Error, Result};
 use crate::hierarchy::Hierarchy;
-use crate::phrasing::{choose, draw, question};
+use crate::phrasing::{draw, question};
 use crate::record::Product;
 use crate::split::Placed;
 use crate::task::{Grade, Made, Subject, Task};
@@ -195,7 +195,7 @@ impl Extract {
             return None;
         }
         let Placed { split, .. } = subject.placed;
-        let phrasing = choose(PHRASINGS, split, corpus.settings.seed, &subject.id);
+        let phrasing = corpus.phrase(PHRASINGS, split, &subject.id);
         let answer = serde_json::to_string(&facts).expect("lists of texts have a JSON form");
         let conversation = Conversation::question(question(phrasing, text), answer.as_str());
         Some(subject.example(&self, conversation, Some(answer)))

@@ -15,11 +15,11 @@ use crate::dataset::{Example, Split};
 use crate::error::{Error, Result};
 use crate::hierarchy::Hierarchy;
 use crate::overlap::overlap;
-use crate::phrasing::{DECLINE, choose, draw, question};
+use crate::phrasing::{DECLINE, draw, question};
 use crate::record::{CweId, Vulnerability, Weakness};
 use crate::split::Placed;
 use crate::task::{Grade, Made, Subject, Task};
-use crate::tasks::cwe_classify::{cwes_in_order, hide_ids};
+use crate::tasks::cwe_classify::{hide_ids, tells_too_little};
 
 /// How a CVE is asked about; the first is what is asked in use.
 pub const PHRASINGS: &[&str] = &[
@@ -95,7 +95,8 @@ impl Mitigation {
         let mut counts: HashMap<CweId, usize> = HashMap::new();
         let mut with_answer = Vec::new();
         for (one, placed) in corpus.vulnerabilities() {
-            let cwe = cwes_in_order(&one.cwes).into_iter().find(|cwe| answers.contains_key(cwe));
+            let decided = corpus.settings.cwe.decide(&one.cwes, &corpus.knowledge.catalogue);
+            let cwe = decided.into_iter().map(|one| one.cwe).find(|cwe| answers.contains_key(cwe));
             if let Some(cwe) = cwe {
                 *counts.entry(cwe).or_default() += usize::from(placed.split == Split::Train);
                 with_answer.push((one, placed, cwe));
@@ -111,7 +112,7 @@ impl Mitigation {
 
     fn of_cve(self, one: &Vulnerability, placed: Placed, answer: &str, corpus: &Corpus<'_>) -> (Split, Example) {
         let subject = Subject::vulnerability(one, placed);
-        let phrasing = choose(PHRASINGS, placed.split, corpus.settings.seed, &subject.id);
+        let phrasing = corpus.phrase(PHRASINGS, placed.split, &subject.id);
         let asked = question(phrasing, &hide_ids(&one.description));
         subject.example(&self, Conversation::question(asked, answer), None)
     }
@@ -119,7 +120,7 @@ impl Mitigation {
     fn of_weakness(self, one: &Weakness, answer: &str, corpus: &Corpus<'_>) -> Option<(Split, Example)> {
         let id = format!("{}/mitigations", one.id);
         let placed = corpus.aspect(&id);
-        let phrasing = choose(WEAKNESS_PHRASINGS, placed.split, corpus.settings.seed, &id);
+        let phrasing = corpus.phrase(WEAKNESS_PHRASINGS, placed.split, &id);
         let asked = question(phrasing, &format!("{} ({})", one.name, one.id));
         Some(Subject::undated(id, placed, "cwe").example(&self, Conversation::question(asked, answer), None))
     }
@@ -134,13 +135,6 @@ impl Mitigation {
         });
         telling.map(|(one, placed)| self.of_cve(one, placed, DECLINE, corpus)).collect()
     }
-}
-
-/// Whether every label of a CVE is the placeholder for a report that says too little.
-#[must_use]
-pub fn tells_too_little(one: &Vulnerability) -> bool {
-    use crate::record::WeaknessRef;
-    !one.cwes.is_empty() && one.cwes.iter().all(|label| label.value == WeaknessRef::NoInfo)
 }
 
 /// The answer about a weakness; `None` where the catalogue has no mitigation for it.

@@ -12,7 +12,7 @@ use crate::corpus::Corpus;
 use crate::dataset::{Example, LabelInfo, Split};
 use crate::error::{Error, Result};
 use crate::hierarchy::Hierarchy;
-use crate::phrasing::{choose, draw, question};
+use crate::phrasing::{draw, question};
 use crate::record::{CapecId, CweId};
 use crate::task::{Grade, Made, Subject, Task};
 use crate::tasks::mitigation::shorten;
@@ -107,7 +107,7 @@ impl Qa {
         let gold = LETTERS[at.min(LETTERS.len() - 1)];
         let choices: Vec<String> =
             LETTERS.iter().zip(&wrong).map(|(letter, choice)| format!("{letter}) {choice}")).collect();
-        let phrasing = choose(PHRASINGS, placed.split, seed, &one.id);
+        let phrasing = corpus.phrase(PHRASINGS, placed.split, &one.id);
         let asked = question(phrasing, &format!("{}\n{}", one.text, choices.join("\n")));
         let subject = Subject::undated(one.id, placed, one.source);
         Some(subject.example(&self, Conversation::question(asked, gold), Some(gold.to_owned())))

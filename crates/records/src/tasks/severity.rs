@@ -11,7 +11,7 @@ use crate::corpus::Corpus;
 use crate::dataset::{Example, Split};
 use crate::error::Result;
 use crate::hierarchy::Hierarchy;
-use crate::phrasing::{choose, question};
+use crate::phrasing::question;
 use crate::record::{CvssVector, CvssVersion, Severity, Vulnerability};
 use crate::split::Placed;
 use crate::task::{Grade, Made, Subject, Task};
@@ -69,7 +69,7 @@ impl SeverityTask {
         let vector = preferred(one)?;
         let band = Severity::of(vector.base_score(), vector.version()).as_str();
         let subject = Subject::vulnerability(one, placed);
-        let phrasing = choose(PHRASINGS, placed.split, corpus.settings.seed, &subject.id);
+        let phrasing = corpus.phrase(PHRASINGS, placed.split, &subject.id);
         let asked = question(phrasing, &hide_ids(&one.description));
         Some(subject.example(&self, Conversation::question(asked, band), Some(band.into())))
     }

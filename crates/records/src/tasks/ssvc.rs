@@ -10,7 +10,7 @@ use crate::corpus::Corpus;
 use crate::dataset::{Example, Split};
 use crate::error::Result;
 use crate::hierarchy::Hierarchy;
-use crate::phrasing::{choose, question};
+use crate::phrasing::question;
 use crate::record::{Ssvc, Vulnerability, ranked};
 use crate::split::Placed;
 use crate::task::{Grade, Made, Subject, Task};
@@ -66,7 +66,7 @@ impl SsvcTask {
     fn example(self, one: &Vulnerability, placed: Placed, corpus: &Corpus<'_>) -> Option<(Split, Example)> {
         let said = ranked(&one.ssvc).first()?.value.to_string();
         let subject = Subject::vulnerability(one, placed);
-        let phrasing = choose(PHRASINGS, placed.split, corpus.settings.seed, &subject.id);
+        let phrasing = corpus.phrase(PHRASINGS, placed.split, &subject.id);
         let asked = question(phrasing, &hide_ids(&one.description));
         Some(subject.example(&self, Conversation::question(asked, said.as_str()), Some(said)))
     }

@@ -12,7 +12,7 @@ use crate::dataset::{Example, Split};
 use crate::error::{Error, Result};
 use crate::hierarchy::Hierarchy;
 use crate::overlap::overlap;
-use crate::phrasing::{choose, question};
+use crate::phrasing::question;
 use crate::record::{Document, DocumentKind};
 use crate::split::Placed;
 use crate::task::{Grade, Made, Subject, Task};
@@ -80,7 +80,7 @@ impl Task for Summarise {
 impl Summarise {
     fn example(self, one: &Document, placed: Placed, corpus: &Corpus<'_>) -> Option<(Split, Example)> {
         let (summary, text) = body(one)?;
-        let phrasing = choose(PHRASINGS, placed.split, corpus.settings.seed, &one.id);
+        let phrasing = corpus.phrase(PHRASINGS, placed.split, &one.id);
         let asked = question(phrasing, &format!("{}\n{text}", one_line(&one.title)));
         let subject = Subject {
             id: one.id.clone(),

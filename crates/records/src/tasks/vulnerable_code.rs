@@ -11,7 +11,7 @@ use crate::corpus::Corpus;
 use crate::dataset::{Example, LabelInfo, Split};
 use crate::error::{Error, Result};
 use crate::hierarchy::Hierarchy;
-use crate::phrasing::{choose, question};
+use crate::phrasing::question;
 use crate::record::{CodePair, CweId};
 use crate::split::Placed;
 use crate::task::{Grade, Made, Subject, Task};
@@ -89,7 +89,7 @@ impl VulnerableCode {
         ];
         sides.map(|(side, code, answer, gold)| {
             let id = format!("{}#{side}", pair.id);
-            let phrasing = choose(PHRASINGS, placed.split, corpus.settings.seed, &id);
+            let phrasing = corpus.phrase(PHRASINGS, placed.split, &id);
             let asked = question(phrasing, &format!("```{}\n{code}\n```", pair.language));
             let subject = Subject::undated(id, placed, pair.source);
             subject.example(&self, Conversation::question(asked, answer), Some(gold))

@@ -1,15 +1,17 @@
 //! `wardsmith prepare`: feeds → dataset.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
-use wardsmith_records::dataset::{Dataset, check_target};
+use wardsmith_records::dataset::{Dataset, Split, check_target};
 use wardsmith_records::manifest::Report;
 use wardsmith_records::prepare::{PrepareOptions, Progress, prepare};
+use wardsmith_records::record::RejectReason;
 
 use crate::cli;
-use crate::recipe::{PrepareRecipe, Recipe};
+use crate::recipe::{Paths, PrepareRecipe, Recipe};
 use crate::say::{self, count};
 
 /// Runs the command.
@@ -32,21 +34,30 @@ pub(crate) fn run(args: &cli::Prepare) -> Result<()> {
 }
 
 fn sources(recipe: &PrepareRecipe) -> String {
-    recipe.sources.iter().map(|(name, path)| format!("{name}={}", path.display())).collect::<Vec<_>>().join(", ")
+    let inputs = inputs(recipe);
+    inputs.iter().map(|(name, path)| format!("{name}={}", path.display())).collect::<Vec<_>>().join(", ")
+}
+
+/// Every path with the source that reads it.
+fn inputs(recipe: &PrepareRecipe) -> Vec<(String, PathBuf)> {
+    let pairs = |(name, paths): (&String, &Paths)| -> Vec<(String, PathBuf)> {
+        paths.0.iter().map(|path| (name.clone(), path.clone())).collect()
+    };
+    recipe.sources.iter().flat_map(pairs).collect()
 }
 
 /// A recipe out of flags alone: the defaults of every key but the named ones.
 fn from_flags(args: &cli::Prepare) -> Result<Recipe> {
-    let mut sets = vec!["name=prepare".to_owned()];
+    let mut paths: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for source in &args.source {
         let (name, path) = source
             .split_once('=')
             .with_context(|| format!("`--source {source}` is not NAME=PATH\nhint: such as --source nvd=feeds/nvd"))?;
-        let key = format!("prepare.sources.{name}=");
-        if sets.iter().any(|set| set.starts_with(&key)) {
-            bail!("--source {name} is given twice\nhint: put its files into one folder and name that");
-        }
-        sets.push(format!("{key}{}", serde_json::to_string(path)?));
+        paths.entry(name).or_default().push(path);
+    }
+    let mut sets = vec!["name=prepare".to_owned()];
+    for (name, paths) in paths {
+        sets.push(format!("prepare.sources.{name}={}", serde_json::to_string(&paths)?));
     }
     if !args.task.is_empty() {
         sets.push(format!("prepare.tasks={}", serde_json::to_string(&args.task)?));
@@ -58,11 +69,14 @@ fn from_flags(args: &cli::Prepare) -> Result<Recipe> {
 /// Makes a dataset as a recipe says.
 pub(crate) fn make(recipe: &PrepareRecipe, seed: u64, out: &Path, overwrite: bool) -> Result<Dataset> {
     check_target(out, overwrite)?;
-    let sources: Vec<(String, PathBuf)> = recipe.sources.clone().into_iter().collect();
-    let mut options = PrepareOptions::new(sources, recipe.tasks.clone(), recipe.validation_from, recipe.test_from);
+    let mut options =
+        PrepareOptions::new(inputs(recipe), recipe.tasks.clone(), recipe.validation_from, recipe.test_from);
     options.min_train_examples = recipe.min_train_examples;
     options.near_duplicate_threshold = recipe.near_duplicate_similarity;
     options.max_reject_rate = recipe.max_reject_rate;
+    options.cwe_labels = recipe.cwe_labels.clone();
+    options.phrasings = recipe.phrasings;
+    options.decline_share = recipe.decline_share;
     options.caps.train = recipe.max_examples.train;
     options.caps.validation = recipe.max_examples.validation;
     options.caps.test = recipe.max_examples.test;
@@ -84,37 +98,47 @@ fn show(bar: &ProgressBar, progress: Progress<'_>) {
     }
 }
 
-/// What was counted, a line each.
+/// What was counted, as two tables and what has to be said besides.
 pub(crate) fn summary(report: &Report) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines = vec![row("source", &["records", "rejected", "labels lost", "set aside"])];
     for (name, source) in &report.sources {
-        let rejected: u64 = source.rejected.values().sum();
+        let sum = |counts: &BTreeMap<RejectReason, u64>| -> u64 { counts.values().sum() };
         let withdrawn: u64 = source.withdrawn.values().sum();
-        lines.push(format!(
-            "source {name}: {} records, {} rejected, {} withdrawn",
-            count(source.records),
-            count(rejected),
-            count(withdrawn)
-        ));
-        lines.extend(source.rejected.iter().map(|(reason, n)| format!("  rejected {}: {reason:?}", count(*n))));
+        let aside: u64 = withdrawn + sum(&source.set_aside);
+        let counts = [source.records, sum(&source.rejected), sum(&source.labels_rejected), aside];
+        lines.push(row(name, &counts.map(count)));
+        lines.extend(source.rejected.iter().map(|(reason, n)| format!("  rejected, {reason}: {}", count(*n))));
     }
     let (merge, groups, split) = (&report.merge, &report.groups, &report.split);
+    lines.push(String::new());
     lines.push(format!("described CVEs: {}", count(merge.described)));
     lines.push(format!("with a CWE source label: {}", count(merge.with_cwe)));
     lines.push(format!(
-        "near-duplicate groups: {} of several descriptions, {} descriptions in them",
+        "near-duplicate groups: {} of several texts, {} texts in them",
         count(groups.groups_of_several),
         count(groups.members_of_several)
     ));
     for (kind, reasons) in &split.left_out {
-        lines.extend(reasons.iter().map(|(reason, n)| format!("{kind} left out, {reason}: {}", count(*n))));
+        lines.extend(reasons.iter().map(|(why, n)| format!("{kind} without a place, {}: {}", spaced(why), count(*n))));
     }
     lines.push(format!("leaks between splits: {}", split.leaks));
+    lines.push(String::new());
+    lines.push(row("task", &["train", "validation", "test", "labels"]));
     for (task, counts) in &report.tasks {
-        let splits = counts.examples.iter().map(|(split, n)| format!("{} {}", split.name(), count(*n)));
-        let splits = splits.collect::<Vec<_>>().join(", ");
-        lines.push(format!("task {task}: {splits}; {} labels", counts.labels));
-        lines.extend(counts.left_out.iter().map(|(reason, n)| format!("  left out {}: {reason}", count(*n))));
+        let of = |split: Split| count(counts.examples.get(&split).copied().unwrap_or(0));
+        lines.push(row(task, &[of(Split::Train), of(Split::Validation), of(Split::Test), count(counts.labels)]));
+        lines.extend(counts.left_out.iter().map(|(why, n)| format!("  left out, {}: {}", spaced(why), count(*n))));
     }
     lines
+}
+
+/// A name and right-aligned numbers.
+fn row<T: std::fmt::Display>(name: &str, cells: &[T]) -> String {
+    let cells: String = cells.iter().map(|cell| format!("{cell:>13}")).collect();
+    format!("{name:<18}{cells}")
+}
+
+/// A reason as words.
+fn spaced(name: &str) -> String {
+    name.replace('_', " ")
 }

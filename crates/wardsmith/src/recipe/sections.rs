@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use wardsmith_records::dedup::DEFAULT_THRESHOLD;
-use wardsmith_records::prepare::{DEFAULT_MAX_REJECT_RATE, DEFAULT_MIN_TRAIN_EXAMPLES};
-use wardsmith_records::record::Published;
-use wardsmith_records::{source, task};
+use wardsmith_records::task;
 
 use super::check;
 use super::mistake::{Wrong, suggest};
+use super::prepare_section::prepare;
 use super::reader::{Any, Reader};
 use super::{
-    HeadRecipe, LoraRecipe, MaxExamples, ModelRecipe, PrecisionRecipe, PrepareRecipe, Recipe, ScheduleRecipe, Start,
-    TrainLength, TrainRecipe, Warmup,
+    HeadRecipe, LoraRecipe, ModelRecipe, PrecisionRecipe, Recipe, ScheduleRecipe, Start, TrainLength, TrainRecipe,
+    Warmup,
 };
 
 /// The whole recipe.
@@ -49,58 +47,6 @@ fn contradictions(recipe: &Recipe, reader: &Reader<'_>) {
     }
 }
 
-fn prepare(mut reader: Reader<'_>) -> PrepareRecipe {
-    let day = |text: &str| text.parse::<Published>().expect("the defaults are days");
-    let prepare = PrepareRecipe {
-        sources: sources(&mut reader),
-        tasks: tasks(&mut reader),
-        min_train_examples: reader.or("min_train_examples", DEFAULT_MIN_TRAIN_EXAMPLES, check::at_least(1)),
-        validation_from: reader.or("validation_from", day("2023-07-01"), check::any),
-        test_from: reader.or("test_from", day("2024-01-01"), check::any),
-        near_duplicate_similarity: reader.or("near_duplicate_similarity", DEFAULT_THRESHOLD, check::above_zero_to(1.0)),
-        max_reject_rate: reader.or("max_reject_rate", DEFAULT_MAX_REJECT_RATE, check::zero_to(1.0)),
-        max_examples: reader.section("max_examples").map(max_examples).unwrap_or_default(),
-    };
-    if prepare.test_from <= prepare.validation_from {
-        let what = format!("`{}` is not after `validation_from`, `{}`", prepare.test_from, prepare.validation_from);
-        let hint = "train comes before validation_from, test from test_from on";
-        reader.note("test_from", Wrong::new(what, hint));
-    }
-    reader.finish();
-    prepare
-}
-
-fn sources(reader: &mut Reader<'_>) -> BTreeMap<String, PathBuf> {
-    let known: Vec<_> = source::ALL.iter().map(|source| source.name()).collect();
-    let check = |name: &str, path: &PathBuf| match known.contains(&name) {
-        true => check::path(path),
-        false => Err(Wrong::new("is not a source", suggest(name, &known))),
-    };
-    let given = reader.has("sources");
-    let Some(section) = reader.section("sources") else {
-        if !given {
-            let hint = "say what to read: sources = { nvd = \"FOLDER\", cwe = \"FOLDER\" }";
-            reader.note("sources", Wrong::new("is missing", hint));
-        }
-        return BTreeMap::new();
-    };
-    if section.is_empty() {
-        let what = "names no source";
-        reader.note("sources", Wrong::new(what, suggest("", &known)));
-    }
-    section.entries(check)
-}
-
-fn tasks(reader: &mut Reader<'_>) -> Vec<String> {
-    let known: Vec<_> = task::ALL.iter().map(|task| task.name()).collect();
-    reader.or("tasks", vec!["cwe_classify".to_owned()], |names: &Vec<String>| {
-        match names.iter().find(|name| !known.contains(&name.as_str())) {
-            Some(name) => Err(Wrong::new(format!("`{name}` is no task"), suggest(name, &known))),
-            None => check::distinct_names(names),
-        }
-    })
-}
-
 /// Shares by the names of tasks.
 fn mixture(reader: Reader<'_>) -> BTreeMap<String, f64> {
     let known: Vec<_> = task::ALL.iter().map(|task| task.name()).collect();
@@ -108,16 +54,6 @@ fn mixture(reader: Reader<'_>) -> BTreeMap<String, f64> {
         true => check::above_zero_to(wardsmith_records::mixture::MAX_REPEATS as f64)(share),
         false => Err(Wrong::new("is no task", suggest(name, &known))),
     })
-}
-
-fn max_examples(mut reader: Reader<'_>) -> MaxExamples {
-    let limits = MaxExamples {
-        train: reader.optional("train", check::at_least(1)),
-        validation: reader.optional("validation", check::at_least(1)),
-        test: reader.optional("test", check::at_least(1)),
-    };
-    reader.finish();
-    limits
 }
 
 fn model(mut reader: Reader<'_>) -> ModelRecipe {

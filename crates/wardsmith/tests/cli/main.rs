@@ -4,6 +4,7 @@
 mod advisories;
 mod broken_input;
 mod common;
+mod fetch;
 mod pipeline;
 mod real_feeds;
 mod resume;
