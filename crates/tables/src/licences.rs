@@ -246,7 +246,10 @@ mod tests {
             ("CVE terms of use; CISA's containers CC0", "CVE Program terms of use"),
             ("US government work (NVD)", "Work of the United States government (17 U.S.C. § 105)"),
             ("MIT", "MIT License"),
-            ("MIT (SVEN); the code is under the licences of its projects", "MIT License, and the licences of the projects that code is from"),
+            (
+                "MIT (SVEN); the code is under the licences of its projects",
+                "MIT License, and the licences of the projects that code is from",
+            ),
             ("free to use with attribution (FIRST)", "FIRST: terms of use of EPSS"),
             ("CC BY-SA 4.0", "Creative Commons Attribution-ShareAlike 4.0"),
             ("CWE terms of use (MITRE)", "CWE terms of use"),
