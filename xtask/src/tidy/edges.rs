@@ -16,7 +16,17 @@ const TABLE: &[(&str, &[&str])] = &[
     ("wardsmith-model", &[]),
     ("wardsmith-tokens", &["wardsmith-records"]),
     ("wardsmith-train", &["wardsmith-tokens", "wardsmith-model"]),
-    ("wardsmith", &["wardsmith-fetch", "wardsmith-records", "wardsmith-tokens", "wardsmith-model", "wardsmith-train"]),
+    (
+        "wardsmith",
+        &[
+            "wardsmith-fetch",
+            "wardsmith-records",
+            "wardsmith-tables",
+            "wardsmith-tokens",
+            "wardsmith-model",
+            "wardsmith-train",
+        ],
+    ),
     ("xtask", &[]),
     ("wardsmith-fuzz", &["wardsmith-documents"]),
 ];
