@@ -15,6 +15,7 @@ pub mod dedup;
 mod digest;
 pub mod error;
 pub mod evaluate;
+pub mod explain;
 pub mod format;
 pub mod hierarchy;
 mod id;
@@ -38,5 +39,6 @@ pub mod split;
 pub mod ssvc;
 pub mod task;
 pub mod tasks;
+pub mod wanted;
 
 pub use error::{Error, Result};
