@@ -17,6 +17,7 @@ pub mod dedup;
 mod digest;
 pub mod error;
 pub mod evaluate;
+pub mod explain;
 pub mod format;
 pub mod hierarchy;
 mod id;
@@ -45,5 +46,6 @@ pub mod split;
 pub mod ssvc;
 pub mod task;
 pub mod tasks;
+pub mod wanted;
 
 pub use error::{Error, Result};

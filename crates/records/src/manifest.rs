@@ -143,6 +143,9 @@ pub struct MergeCounts {
     pub dated_by_year_only: u64,
     /// Whose description was taken.
     pub description_from: BTreeMap<String, u64>,
+    /// Records of private sources that were not heard, as a public source has their CVE.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub private_ignored: u64,
 }
 
 /// What was cleaned and scrubbed.
@@ -205,4 +208,12 @@ pub struct TaskCounts {
     pub questions_with_hidden_id: u64,
     /// Records that gave no example, by reason.
     pub left_out: BTreeMap<String, u64>,
+    /// Examples that may teach, but are never exported or quoted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub private_examples: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -1,5 +1,6 @@
 //! From raw feeds to a dataset in one call: read and join, group what is alike, split, make examples, look for leaks.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -8,13 +9,16 @@ use crate::corpus::{Caps, Corpus, Places, Settings};
 use crate::dataset::{Dataset, DatasetWriter, Split};
 use crate::dedup::DEFAULT_THRESHOLD;
 use crate::error::{Error, Result};
-use crate::ingest::{Ingested, ingest};
+use crate::explain::{PRIVATE, Step};
+use crate::ingest::{Hearing, Ingested, ingest_as};
+use crate::knowledge::Knowledge;
 use crate::label::CwePolicy;
-use crate::manifest::{Manifest, Report};
+use crate::manifest::{InputSummary, Manifest, Report, SourceCounts};
 use crate::record::Published;
 use crate::refine::{RefinePolicy, refine};
 use crate::split::{Borders, Rules, across_borders};
-use crate::task::{self, Task};
+use crate::task::{self, Made, Task};
+use crate::wanted::{Said, Wanted};
 
 /// Training examples that make a weakness a label, unless a recipe says otherwise.
 pub const DEFAULT_MIN_TRAIN_EXAMPLES: usize = 50;
@@ -27,6 +31,9 @@ pub const MAX_DECLINE_SHARE: f64 = 0.5;
 const UNDATED_VALIDATION_SHARE: f64 = 0.05;
 /// The share of groups without a date that tests.
 const UNDATED_TEST_SHARE: f64 = 0.1;
+
+/// Sources that other examples are made with: what they say is told in examples of public things.
+const NEVER_PRIVATE: &[&str] = &["cwe", "capec", "attack", "kev", "epss"];
 
 /// What to prepare. `sources`, `tasks` and the two dates must be given; the rest has a default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +71,10 @@ pub struct PrepareOptions {
     /// The share of training examples, 0..=1, whose right answer is that the text says too little.
     #[serde(default)]
     pub decline_share: f64,
+    /// The sources whose records may teach, but are never exported or quoted. On a CVE that a public source has they
+    /// are not heard. They count where a label set is made.
+    #[serde(default, rename = "private")]
+    pub private_sources: Vec<String>,
 }
 
 fn default_min_train_examples() -> usize {
@@ -100,6 +111,7 @@ impl PrepareOptions {
             cwe_labels: CwePolicy::default(),
             caps: Caps::default(),
             decline_share: 0.0,
+            private_sources: Vec::new(),
         }
     }
 
@@ -132,7 +144,24 @@ impl PrepareOptions {
         if !(0.0..=MAX_DECLINE_SHARE).contains(&share) {
             found.push(wrong(format!("a decline share of `{share}` is out of range"), "it lies within 0 and 0.5"));
         }
+        found.extend(self.private_mistakes());
         found
+    }
+
+    fn private_mistakes(&self) -> impl Iterator<Item = Error> {
+        self.private_sources.iter().filter_map(|name| {
+            let (problem, hint) = if NEVER_PRIVATE.contains(&name.as_str()) {
+                (
+                    format!("`{name}` cannot be private"),
+                    "it is told in examples of public CVEs; leave it out of `private`",
+                )
+            } else if self.sources.iter().all(|(source, _)| source != name) {
+                (format!("`{name}` is private, but no source"), "name one of the sources in `private`")
+            } else {
+                return None;
+            };
+            Some(Error::Options { problem, hint: hint.into() })
+        })
     }
 
     /// How things are placed.
@@ -146,7 +175,7 @@ impl PrepareOptions {
     }
 
     /// How examples are made.
-    fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         Settings {
             min_train_examples: self.min_train_examples,
             caps: self.caps,
@@ -161,7 +190,9 @@ impl PrepareOptions {
     /// made on and must not depend on where its inputs lay.
     fn for_manifest(&self) -> serde_json::Value {
         let last = |path: &Path| PathBuf::from(path.file_name().unwrap_or_default());
-        let sources = self.sources.iter().map(|(name, path)| (name.clone(), last(path))).collect();
+        let is_private = |name: &String| self.private_sources.contains(name);
+        let told = |name: &String, path: &Path| if is_private(name) { PRIVATE.into() } else { last(path) };
+        let sources = self.sources.iter().map(|(name, path)| (name.clone(), told(name, path))).collect();
         serde_json::to_value(Self { sources, ..self.clone() }).expect("plain data has a JSON form")
     }
 }
@@ -205,18 +236,86 @@ pub fn prepare(
         return Err(mistake);
     }
     let mut writer = DatasetWriter::create(out, overwrite)?;
-    let reading = |done_bytes, total_bytes| progress(Progress::Reading { done_bytes, total_bytes });
-    let Ingested { inputs, counts, merge, mut knowledge } =
-        ingest(&options.sources, options.max_reject_rate, &reading)?;
-    progress(Progress::Refining);
-    let refine = refine(&mut knowledge, &options.texts);
-    progress(Progress::Grouping { texts: knowledge.vulnerabilities.len() });
-    let (places, groups, split) = Places::of(&knowledge, &options.rules()?);
-    let mut report = Report { inputs, sources: counts, merge, refine, groups, split, ..Report::default() };
+    let Gathered { knowledge, places, mut report, .. } = gather(options, None, progress)?;
     let corpus = Corpus { knowledge: &knowledge, places: &places, settings: &options.settings() };
     make_all(options, &corpus, &mut report, &mut writer, progress)?;
     let manifest = Manifest::new(options.tasks.clone(), options.for_manifest(), report);
     writer.finish(manifest, knowledge.catalogue.research())
+}
+
+/// Everything up to the examples.
+pub(crate) struct Gathered {
+    /// What the sources say, joined and clean.
+    pub(crate) knowledge: Knowledge,
+    /// Where it stands.
+    pub(crate) places: Places,
+    /// What was counted so far.
+    pub(crate) report: Report,
+    /// Each source's own word on what was wanted.
+    pub(crate) said: Vec<Said>,
+    /// What was done to what was wanted after it was joined, such as scrubbing; in order.
+    pub(crate) steps: Vec<Step>,
+}
+
+/// Reads, joins and places.
+pub(crate) fn gather(
+    options: &PrepareOptions,
+    wanted: Option<&Wanted>,
+    progress: &(dyn Fn(Progress<'_>) + Sync),
+) -> Result<Gathered> {
+    let reading = |done_bytes, total_bytes| progress(Progress::Reading { done_bytes, total_bytes });
+    let hearing = Hearing { private: &options.private_sources, wanted };
+    let Ingested { mut inputs, mut counts, merge, mut knowledge, said } =
+        ingest_as(&options.sources, options.max_reject_rate, hearing, &reading)?;
+    hide_private(&options.private_sources, &mut inputs, &mut counts);
+    progress(Progress::Refining);
+    let told = |knowledge: &Knowledge| wanted.and_then(|wanted| text_of(knowledge, wanted).map(str::to_owned));
+    let before = told(&knowledge);
+    let refine = refine(&mut knowledge, &options.texts);
+    let steps = before.map(|before| refined(&before, told(&knowledge).as_deref())).into_iter().collect();
+    progress(Progress::Grouping { texts: knowledge.vulnerabilities.len() });
+    let (places, groups, split) = Places::of(&knowledge, &options.rules()?);
+    let report = Report { inputs, sources: counts, merge, refine, groups, split, ..Report::default() };
+    Ok(Gathered { knowledge, places, report, said, steps })
+}
+
+/// The text of a CVE or document that is looked for.
+fn text_of<'a>(knowledge: &'a Knowledge, wanted: &Wanted) -> Option<&'a str> {
+    let cve = wanted.cve().and_then(|id| knowledge.vulnerability(id));
+    let document = || knowledge.documents.iter().find(|one| one.id == wanted.id());
+    cve.map(|one| one.description.as_str()).or_else(|| document().map(|one| one.text.as_str()))
+}
+
+/// What cleaning and scrubbing made of a text; `after` is `None` where it was left out.
+fn refined(before: &str, after: Option<&str>) -> Step {
+    let outcome = match after {
+        None => "left out: it is in another language".to_owned(),
+        Some(after) if after == before => "nothing to change".to_owned(),
+        Some(after) => format!("now: {after}"),
+    };
+    Step { done: "cleaned and scrubbed".into(), outcome }
+}
+
+/// Takes the names of private files out of what the manifest tells, and leaves digests and counts.
+fn hide_private(private: &[String], inputs: &mut [InputSummary], counts: &mut BTreeMap<String, SourceCounts>) {
+    for input in inputs.iter_mut().filter(|input| private.contains(&input.source)) {
+        input.name = PRIVATE.into();
+        input.members.clear();
+        input.skipped.clear();
+    }
+    for (_, counts) in counts.iter_mut().filter(|(name, _)| private.contains(name)) {
+        counts.first_rejects.iter_mut().for_each(|place| *place = PRIVATE.into());
+    }
+}
+
+/// The examples of one task, those of private sources marked.
+pub(crate) fn make_one(options: &PrepareOptions, task: &dyn Task, corpus: &Corpus<'_>) -> Result<Made> {
+    let mut made = task.make(corpus)?;
+    for (_, example) in &mut made.examples {
+        example.private |= example.sources.iter().any(|source| options.private_sources.contains(source));
+        made.counts.private_examples += u64::from(example.private);
+    }
+    Ok(made)
 }
 
 /// Makes the examples of one task after the other, writes them, and looks for leaks in what was written.
@@ -231,7 +330,7 @@ fn make_all(
     for name in &options.tasks {
         let task: &dyn Task = task::by_name(name)?;
         progress(Progress::Making { task: task.name() });
-        let made = task.make(corpus)?;
+        let made = make_one(options, task, corpus)?;
         if made.examples.is_empty() {
             return Err(Error::Needs {
                 task: task.name(),

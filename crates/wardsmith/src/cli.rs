@@ -29,7 +29,7 @@ pub(crate) enum Command {
     Fetch(Fetch),
     /// Turn feeds into a dataset: merged records, near-duplicates grouped, split by date.
     #[command(
-        after_help = "Examples:\n  wardsmith prepare recipes/cwe-classify.toml --out data/cwe\n  wardsmith prepare --source nvd=feeds/nvd --source cwe=cwec_latest.xml.zip --task cwe_classify --out data/cwe"
+        after_help = "Examples:\n  wardsmith prepare recipes/cwe-classify.toml --out data/cwe\n  wardsmith prepare --source nvd=feeds/nvd --source cwe=cwec_latest.xml.zip --task cwe_classify --out data/cwe\n  wardsmith prepare recipes/cwe-classify.toml --explain CVE-2021-44228      (what becomes of it, and why)"
     )]
     Prepare(Prepare),
     /// Train a byte-level BPE tokenizer on a dataset's training texts.
@@ -111,12 +111,21 @@ pub(crate) struct Prepare {
     /// Change one value of the recipe, such as prepare.test_from=2023-01-01.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// A source whose records may teach, but are never exported or quoted; once for each source.
+    #[arg(long, value_name = "NAME")]
+    pub private: Vec<String>,
     /// Where to write the dataset.
-    #[arg(long, value_name = "DATASET")]
-    pub out: PathBuf,
+    #[arg(long, value_name = "DATASET", required_unless_present = "explain")]
+    pub out: Option<PathBuf>,
     /// Replace an existing dataset.
     #[arg(long)]
     pub overwrite: bool,
+    /// Write nothing, but tell what becomes of one record and why: a CVE, CWE, CAPEC, technique or document ID.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["out", "overwrite"])]
+    pub explain: Option<String>,
+    /// Tell it as JSON.
+    #[arg(long, requires = "explain")]
+    pub json: bool,
 }
 
 /// `wardsmith tokenizer`.

@@ -76,6 +76,9 @@ pub(crate) struct PrepareRecipe {
     pub phrasings: Option<usize>,
     /// Share of training examples whose right answer is that the text says too little.
     pub decline_share: f64,
+    /// Sources whose records may teach, but are never exported or quoted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub private: Vec<String>,
     /// Limits on the number of examples, by split.
     pub max_examples: MaxExamples,
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use wardsmith_records::dataset::{Dataset, Split, check_target};
+use wardsmith_records::explain::{Explanation, explain};
 use wardsmith_records::manifest::Report;
 use wardsmith_records::prepare::{PrepareOptions, Progress, prepare};
 use wardsmith_records::record::RejectReason;
@@ -21,15 +22,40 @@ pub(crate) fn run(args: &cli::Prepare) -> Result<()> {
         None => from_flags(args)?,
     };
     let seed = recipe.seed;
-    let Some(recipe) = recipe.prepare else {
+    let Some(mut recipe) = recipe.prepare else {
         bail!("the recipe has no [prepare] table\nhint: it says sources, task and dates; see recipes/");
     };
+    // A flag makes more private than the recipe does, never less.
+    recipe.private.extend(args.private.iter().cloned());
+    recipe.private.sort_unstable();
+    recipe.private.dedup();
+    if let Some(id) = &args.explain {
+        return tell(&explained(&recipe, seed, id)?, args.json);
+    }
+    let out = args.out.as_deref().expect("the command line asks for it where nothing is explained");
     say::note(format_args!("preparing {} from {}", recipe.tasks.join(", "), sources(&recipe)));
-    let dataset = make(&recipe, seed, &args.out, args.overwrite)?;
+    let dataset = make(&recipe, seed, out, args.overwrite)?;
     for line in summary(&dataset.manifest.report) {
         say::result(line);
     }
-    say::note(format_args!("wrote {}", args.out.display()));
+    say::note(format_args!("wrote {}", out.display()));
+    Ok(())
+}
+
+/// What becomes of the record `id`.
+fn explained(recipe: &PrepareRecipe, seed: u64, id: &str) -> Result<Explanation> {
+    let bar = say::bar(1, "reading");
+    let explanation = explain(&options(recipe, seed), id, &|progress| show(&bar, progress));
+    bar.finish_and_clear();
+    Ok(explanation?)
+}
+
+fn tell(explanation: &Explanation, as_json: bool) -> Result<()> {
+    if as_json {
+        say::result(serde_json::to_string_pretty(explanation)?);
+    } else {
+        say::result(explanation.to_string().trim_end());
+    }
     Ok(())
 }
 
@@ -69,6 +95,14 @@ fn from_flags(args: &cli::Prepare) -> Result<Recipe> {
 /// Makes a dataset as a recipe says.
 pub(crate) fn make(recipe: &PrepareRecipe, seed: u64, out: &Path, overwrite: bool) -> Result<Dataset> {
     check_target(out, overwrite)?;
+    let bar = say::bar(1, "reading");
+    let dataset = prepare(&options(recipe, seed), out, overwrite, &|progress| show(&bar, progress));
+    bar.finish_and_clear();
+    Ok(dataset?)
+}
+
+/// What a recipe says, as the library wants it.
+fn options(recipe: &PrepareRecipe, seed: u64) -> PrepareOptions {
     let mut options =
         PrepareOptions::new(inputs(recipe), recipe.tasks.clone(), recipe.validation_from, recipe.test_from);
     options.min_train_examples = recipe.min_train_examples;
@@ -82,10 +116,8 @@ pub(crate) fn make(recipe: &PrepareRecipe, seed: u64, out: &Path, overwrite: boo
     options.caps.validation = recipe.max_examples.validation;
     options.caps.test = recipe.max_examples.test;
     options.caps.seed = seed;
-    let bar = say::bar(1, "reading");
-    let dataset = prepare(&options, out, overwrite, &|progress| show(&bar, progress));
-    bar.finish_and_clear();
-    Ok(dataset?)
+    options.private_sources = recipe.private.clone();
+    options
 }
 
 fn show(bar: &ProgressBar, progress: Progress<'_>) {
@@ -136,6 +168,12 @@ pub(crate) fn summary(report: &Report) -> Vec<String> {
         let of = |split: Split| count(counts.examples.get(&split).copied().unwrap_or(0));
         lines.push(row(task, &[of(Split::Train), of(Split::Validation), of(Split::Test), count(counts.labels)]));
         lines.extend(counts.left_out.iter().map(|(why, n)| format!("  left out, {}: {}", spaced(why), count(*n))));
+    }
+    let private: u64 = report.tasks.values().map(|counts| counts.private_examples).sum();
+    if private + merge.private_ignored > 0 {
+        lines.push(String::new());
+        lines.push(format!("private examples, never exported or quoted: {}", count(private)));
+        lines.push(format!("private records of public CVEs, ignored: {}", count(merge.private_ignored)));
     }
     lines
 }

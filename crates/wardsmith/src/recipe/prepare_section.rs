@@ -29,6 +29,7 @@ pub(super) fn prepare(mut reader: Reader<'_>) -> PrepareRecipe {
         texts: reader.section("texts").map(texts).unwrap_or_default(),
         phrasings: reader.optional("phrasings", check::at_least(1)),
         decline_share: reader.or("decline_share", 0.0, check::zero_to(MAX_DECLINE_SHARE)),
+        private: private(&mut reader),
         max_examples: reader.section("max_examples").map(max_examples).unwrap_or_default(),
     };
     if prepare.test_from <= prepare.validation_from {
@@ -101,6 +102,17 @@ fn tasks(reader: &mut Reader<'_>) -> Vec<String> {
     reader.or("tasks", vec!["cwe_classify".to_owned()], |names: &Vec<String>| {
         match names.iter().find(|name| !known.contains(&name.as_str())) {
             Some(name) => Err(Wrong::new(format!("`{name}` is no task"), suggest(name, &known))),
+            None => check::distinct_names(names),
+        }
+    })
+}
+
+fn private(reader: &mut Reader<'_>) -> Vec<String> {
+    let known: Vec<_> = source::ALL.iter().map(|source| source.name()).collect();
+    reader.or("private", Vec::new(), |names: &Vec<String>| {
+        match names.iter().find(|name| !known.contains(&name.as_str())) {
+            Some(name) => Err(Wrong::new(format!("`{name}` is no source"), suggest(name, &known))),
+            None if names.is_empty() => Ok(()),
             None => check::distinct_names(names),
         }
     })
