@@ -9,6 +9,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use crate::dedup::each_plain_word;
+
 /// Sorted hashes, each once.
 pub(crate) type Set = Box<[u64]>;
 /// A map from values that are hashes already.
@@ -50,11 +52,23 @@ fn mix(mut value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
+/// The hashes of the plain words of `text`.
+pub(crate) fn plain_hashes(text: &str) -> Vec<u64> {
+    let mut hashes = Vec::new();
+    each_plain_word(text, &mut |word| hashes.push(hash_word(word)));
+    hashes
+}
+
 /// The set of all runs of `len` words; of fewer words, all of them are the one run.
 pub(crate) fn runs(words: &[String], len: usize) -> Set {
     let words: Vec<u64> = words.iter().map(|word| hash_word(word)).collect();
+    runs_of_hashes(&words, len)
+}
+
+/// As [`runs`], of words that are hashed already.
+pub(crate) fn runs_of_hashes(words: &[u64], len: usize) -> Set {
     let mut set: Vec<u64> =
-        if words.len() < len { vec![hash_run(&words)] } else { words.windows(len).map(hash_run).collect() };
+        if words.len() < len { vec![hash_run(words)] } else { words.windows(len).map(hash_run).collect() };
     set.sort_unstable();
     set.dedup();
     set.into_boxed_slice()

@@ -27,9 +27,9 @@ use rayon::prelude::*;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use crate::alike::{Frequencies, Hashes, Postings, Set, hash_run, hash_word, is_alike, runs};
+use crate::alike::{Frequencies, Hashes, Postings, Set, hash_run, is_alike, plain_hashes, runs_of_hashes};
 use crate::dataset::{Example, Split};
-use crate::dedup::{DEFAULT_THRESHOLD, SHINGLE_WORDS, plain_words};
+use crate::dedup::{DEFAULT_THRESHOLD, SHINGLE_WORDS};
 use crate::error::Result;
 use crate::leak::MIN_COMPARED;
 
@@ -126,8 +126,8 @@ pub struct Benchmarks {
     texts: Hashes<u32>,
     /// The item that has a run of words.
     grams: Hashes<u32>,
-    /// Which lengths runs have: bit `n` for `n` words.
-    gram_lengths: u32,
+    /// The first words of runs, [`MIN_GRAM_WORDS`] of them, with the lengths of those runs: bit `n` for `n` words.
+    heads: Hashes<u32>,
     near: Near,
 }
 
@@ -137,6 +137,8 @@ struct Near {
     frequencies: Frequencies,
     postings: Postings,
     sets: Vec<(Set, u32)>,
+    /// All shingles in `sets`.
+    known: Hashes<()>,
     /// Shingles of instructions, which are not compared.
     common: Hashes<()>,
 }
@@ -184,7 +186,7 @@ impl Benchmarks {
         different.dedup();
         different.par_iter().for_each(|text| {
             let mut own: BTreeSet<usize> = BTreeSet::new();
-            self.each_gram(&hashes(text), &mut |gram| own.extend(numbers.get(&gram)));
+            self.each_gram(&plain_hashes(text), &mut |gram| own.extend(numbers.get(&gram)));
             for at in own {
                 seen[at].fetch_add(1, Ordering::Relaxed);
             }
@@ -200,17 +202,21 @@ impl Benchmarks {
         }
         let root = example.id.split('#').next().unwrap_or_default();
         let by_id = self.ids.get(&root.to_uppercase()).map(|item| (OverlapKind::SameId, *item));
-        let (kind, item) = by_id.or_else(|| {
-            let messages = || example.conversation.messages.iter().map(|one| one.content.as_str());
-            let paragraphs = || messages().flat_map(paragraphs);
-            let equal = messages().chain(paragraphs()).find_map(|text| self.texts.get(&hash_run(&hashes(text))));
-            let equal = equal.map(|item| (OverlapKind::SameText, *item));
-            let gram = || Some((OverlapKind::Ngram, messages().find_map(|text| self.shared_gram(text))?));
-            let near = || Some((OverlapKind::NearDuplicate, paragraphs().find_map(|text| self.near.find(text))?));
-            equal.or_else(gram).or_else(near)
-        })?;
+        let (kind, item) = by_id.or_else(|| self.by_words(example))?;
         let Item { benchmark, number } = self.items[item as usize];
         Some(Overlap { benchmark: self.names[benchmark as usize].clone(), kind, item: number })
+    }
+
+    fn by_words(&self, example: &Example) -> Option<(OverlapKind, u32)> {
+        let messages = || example.conversation.messages.iter().map(|one| one.content.as_str());
+        let wholes: Vec<Vec<u64>> = messages().map(plain_hashes).collect();
+        let parts: Vec<Vec<u64>> = messages().filter(|text| text.contains(BREAK)).flat_map(paragraphs).collect();
+        let texts = || wholes.iter().chain(&parts);
+        let equal = texts().find_map(|words| self.texts.get(&hash_run(words)));
+        let equal = equal.map(|item| (OverlapKind::SameText, *item));
+        let gram = || Some((OverlapKind::Ngram, wholes.iter().find_map(|words| self.shared_gram(words))?));
+        let near = || Some((OverlapKind::NearDuplicate, texts().find_map(|words| self.near.find(words))?));
+        equal.or_else(gram).or_else(near)
     }
 
     fn number_of(&mut self, name: &str) -> usize {
@@ -240,31 +246,34 @@ impl Benchmarks {
     }
 
     fn add_text(&mut self, item: u32, text: &str, shared: &Shared) {
-        let words = plain_words(text);
-        let whole = hash_run(&words.iter().map(|word| hash_word(word)).collect::<Vec<_>>());
+        let words = plain_hashes(text);
+        let whole = hash_run(&words);
         if words.len() < MIN_ITEM_WORDS || shared.is_common(whole, words.len() < GRAM_WORDS) {
             return;
         }
         self.texts.entry(whole).or_insert(item);
-        for (gram, len) in grams_of(&words) {
+        for run in runs_of_item(&words) {
+            let gram = hash_run(run);
             if !shared.is_common(gram, false) {
-                self.gram_lengths |= 1 << len;
+                *self.heads.entry(hash_run(&run[..MIN_GRAM_WORDS])).or_default() |= 1 << run.len();
                 self.grams.entry(gram).or_insert(item);
             }
         }
-        self.near.sets.extend(self.near.set_of(text).map(|set| (set, item)));
+        self.near.sets.extend(self.near.set_of(&words).map(|set| (set, item)));
     }
 
-    fn shared_gram(&self, text: &str) -> Option<u32> {
+    fn shared_gram(&self, words: &[u64]) -> Option<u32> {
         let mut found = None;
-        self.each_gram(&hashes(text), &mut |gram| found = found.or_else(|| self.grams.get(&gram).copied()));
+        self.each_gram(words, &mut |gram| found = found.or_else(|| self.grams.get(&gram).copied()));
         found
     }
 
-    /// Hands every run of `words` that has a length which some item's run has to `visit`.
+    /// Hands every run of `words` that begins as some item's run and is as long to `visit`.
     fn each_gram(&self, words: &[u64], visit: &mut dyn FnMut(u64)) {
-        for len in (MIN_GRAM_WORDS..=GRAM_WORDS).filter(|len| self.gram_lengths & 1 << len != 0) {
-            words.windows(len).for_each(|run| visit(hash_run(run)));
+        for (at, head) in words.windows(MIN_GRAM_WORDS).enumerate() {
+            let Some(lengths) = self.heads.get(&hash_run(head)) else { continue };
+            let runs = (MIN_GRAM_WORDS..=GRAM_WORDS).filter(|len| lengths & 1 << len != 0);
+            runs.filter_map(|len| words.get(at..at + len)).for_each(|run| visit(hash_run(run)));
         }
     }
 }
@@ -272,20 +281,27 @@ impl Benchmarks {
 impl Near {
     fn index(&mut self) {
         self.frequencies = Frequencies::of(self.sets.iter().map(|(set, _)| set));
+        self.known = self.sets.iter().flat_map(|(set, _)| set).map(|shingle| (*shingle, ())).collect();
         for (at, (set, _)) in (0u32..).zip(&self.sets) {
             self.postings.insert(&self.frequencies.rarest(set, DEFAULT_THRESHOLD), at);
         }
     }
 
-    /// The shingles of `text` that are no instructions, where there are enough.
-    fn set_of(&self, text: &str) -> Option<Set> {
-        let all = runs(&plain_words(text), SHINGLE_WORDS);
+    /// The shingles of a text that are no instructions, where there are enough.
+    fn set_of(&self, words: &[u64]) -> Option<Set> {
+        let all = runs_of_hashes(words, SHINGLE_WORDS);
         let set: Set = all.iter().copied().filter(|shingle| !self.common.contains_key(shingle)).collect();
         (set.len() >= MIN_COMPARED).then_some(set)
     }
 
-    fn find(&self, text: &str) -> Option<u32> {
-        let set = self.set_of(text)?;
+    /// The item that has a text which the one of these words is alike.
+    fn find(&self, words: &[u64]) -> Option<u32> {
+        let known = |run: &&[u64]| self.known.contains_key(&hash_run(run));
+        // What is alike has most of its shingles in items, whichever; few texts have.
+        if (words.windows(SHINGLE_WORDS).filter(known).count() as f64) < DEFAULT_THRESHOLD * MIN_COMPARED as f64 {
+            return None;
+        }
+        let set = self.set_of(words)?;
         let candidates = self.postings.candidates(&self.frequencies.rarest(&set, DEFAULT_THRESHOLD), |_| true);
         let alike = |at: &u32| is_alike(&set, &self.sets[*at as usize].0, DEFAULT_THRESHOLD);
         candidates.into_iter().find(alike).map(|at| self.sets[at as usize].1)
@@ -305,10 +321,10 @@ impl Shared {
         for row in rows {
             let (mut own, mut own_shingles) = (BTreeSet::new(), BTreeSet::new());
             for text in row.iter() {
-                let words = plain_words(text);
-                own.insert(hash_run(&words.iter().map(|word| hash_word(word)).collect::<Vec<_>>()));
-                own.extend(grams_of(&words).map(|(gram, _)| gram));
-                own_shingles.extend(runs(&words, SHINGLE_WORDS));
+                let words = plain_hashes(text);
+                own.insert(hash_run(&words));
+                own.extend(runs_of_item(&words).map(hash_run));
+                own_shingles.extend(runs_of_hashes(&words, SHINGLE_WORDS));
             }
             own.into_iter().for_each(|hash| *counts.entry(hash).or_default() += 1);
             own_shingles.into_iter().for_each(|hash| *shingles.entry(hash).or_default() += 1);
@@ -330,20 +346,19 @@ impl Shared {
     }
 }
 
-/// The runs of an item's text, with their lengths.
-fn grams_of(words: &[String]) -> impl Iterator<Item = (u64, usize)> + use<'_> {
+/// What stands between paragraphs.
+const BREAK: &str = "\n\n";
+
+/// The runs of an item's text that tell something.
+fn runs_of_item(words: &[u64]) -> impl Iterator<Item = &[u64]> {
     let len = words.len().min(GRAM_WORDS);
-    let enough = |run: &&[String]| run.iter().collect::<BTreeSet<_>>().len() >= MIN_DISTINCT_WORDS;
-    let hash = move |run: &[String]| (hash_run(&run.iter().map(|word| hash_word(word)).collect::<Vec<_>>()), len);
-    words.windows(len.max(1)).filter(move |_| len >= MIN_GRAM_WORDS).filter(enough).map(hash)
+    let enough = |run: &&[u64]| run.iter().collect::<BTreeSet<_>>().len() >= MIN_DISTINCT_WORDS;
+    words.windows(len.max(1)).filter(move |_| len >= MIN_GRAM_WORDS).filter(enough)
 }
 
-fn hashes(text: &str) -> Vec<u64> {
-    plain_words(text).iter().map(|word| hash_word(word)).collect()
-}
-
-fn paragraphs(text: &str) -> impl Iterator<Item = &str> {
-    text.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty())
+/// The words of each paragraph.
+fn paragraphs(text: &str) -> impl Iterator<Item = Vec<u64>> {
+    text.split(BREAK).map(plain_hashes).filter(|words| !words.is_empty())
 }
 
 /// IDs that name one thing, in capitals.
@@ -409,7 +424,9 @@ mod tests {
             found("a", "So: may a kettle ever boil without any water inside, or not?"),
             Some((OverlapKind::Ngram, 1))
         );
-        for text in ["He said: is tea really a drink for kings? Yes.", "A door", "which part of the tearoom must be locked", ""] {
+        for text in
+            ["He said: is tea really a drink for kings? Yes.", "A door", "which part of the tearoom must be locked", ""]
+        {
             assert_eq!(found("CVE-2024-0008", text), None, "{text}");
         }
     }

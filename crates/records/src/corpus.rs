@@ -2,8 +2,6 @@
 //!
 //! A task sees things only together with their places, so that it cannot put one into another split.
 
-use std::collections::BTreeMap;
-
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -11,12 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::Split;
 use crate::knowledge::Knowledge;
+use crate::label::CwePolicy;
 use crate::manifest::{GroupCounts, SplitReport};
-use crate::record::{
-    AttackPattern, CapecId, CodePair, CweId, Document, LabelledSentence, Technique, TechniqueId, Vulnerability,
-    Weakness,
-};
-use crate::split::{Place, Placed, Rules, Thing, place, tally};
+use crate::phrasing::choose;
+use crate::record::{AttackPattern, CodePair, Document, LabelledSentence, Technique, Vulnerability, Weakness};
+use crate::split::{Place, Placed, Rules, Thing, draw_split, name_hash, place_in_groups, tally};
 
 /// Knowledge with its places.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +33,10 @@ pub struct Settings {
     pub min_train_examples: usize,
     /// How many records of each split a task may use.
     pub caps: Caps,
+    /// How the weakness of a CVE is decided.
+    pub cwe: CwePolicy,
+    /// How many of a task's phrasings training uses, from the first on; at least 1.
+    pub phrasings: usize,
     /// Fixes which phrasing each training example gets, and every other choice.
     pub seed: u64,
     /// The share of training examples, 0..=1, whose right answer is that the text says too little.
@@ -44,7 +45,14 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { min_train_examples: 50, caps: Caps::default(), seed: 0, decline_share: 0.0 }
+        Self {
+            min_train_examples: 50,
+            caps: Caps::default(),
+            cwe: CwePolicy::default(),
+            phrasings: usize::MAX,
+            seed: 0,
+            decline_share: 0.0,
+        }
     }
 }
 
@@ -69,25 +77,33 @@ impl<'a> Corpus<'a> {
         with_places(self.knowledge.code.iter(), &self.places.code)
     }
 
-    /// Live weaknesses of the catalogue, by ID.
-    pub fn weaknesses(&self) -> impl Iterator<Item = (&'a Weakness, Placed)> + use<'a> {
-        let places = self.places;
-        let live = self.knowledge.catalogue.weaknesses().filter(|one| !one.is_deprecated());
-        live.filter_map(move |one| Some((one, *places.weaknesses.get(&one.id)?)))
+    /// Live weaknesses of the catalogue, by ID. A catalogue says what labels mean, so its entries always teach.
+    pub fn weaknesses(&self) -> impl Iterator<Item = &'a Weakness> + use<'a> {
+        self.knowledge.catalogue.weaknesses().filter(|one| !one.is_deprecated())
     }
 
-    /// Live attack patterns, by ID.
-    pub fn patterns(&self) -> impl Iterator<Item = (&'a AttackPattern, Placed)> + use<'a> {
-        let places = self.places;
-        let live = self.knowledge.patterns.values().filter(|one| !one.is_deprecated());
-        live.filter_map(move |one| Some((one, *places.patterns.get(&one.id)?)))
+    /// Live attack patterns, by ID; they always teach, as weaknesses do.
+    pub fn patterns(&self) -> impl Iterator<Item = &'a AttackPattern> + use<'a> {
+        self.knowledge.patterns.values().filter(|one| !one.is_deprecated())
     }
 
-    /// Live techniques, by ID.
-    pub fn techniques(&self) -> impl Iterator<Item = (&'a Technique, Placed)> + use<'a> {
-        let places = self.places;
-        let live = self.knowledge.techniques.values().filter(|one| !one.is_retired);
-        live.filter_map(move |one| Some((one, *places.techniques.get(&one.id)?)))
+    /// Live techniques, by ID; they always teach, as weaknesses do.
+    pub fn techniques(&self) -> impl Iterator<Item = &'a Technique> + use<'a> {
+        self.knowledge.techniques.values().filter(|one| !one.is_retired)
+    }
+
+    /// How the example `id` is asked, of a task's `phrasings` (not empty).
+    #[must_use]
+    pub fn phrase(&self, phrasings: &[&'static str], split: Split, id: &str) -> &'static str {
+        let used = self.settings.phrasings.clamp(1, phrasings.len());
+        choose(&phrasings[..used], split, self.settings.seed, id)
+    }
+
+    /// The place of one thing that a catalogue says, such as `CWE-79/consequence-1`: drawn by its name, so that what is
+    /// asked about a catalogue is held out question by question.
+    #[must_use]
+    pub fn aspect(&self, name: &str) -> Placed {
+        self.places.aspect(name)
     }
 }
 
@@ -109,13 +125,14 @@ pub struct Places {
     pub sentences: Vec<Place>,
     /// Of the pairs of code.
     pub code: Vec<Place>,
-    /// Of the catalogue's weaknesses. A catalogue has no date that counts, so its entries are drawn by their IDs.
-    pub weaknesses: BTreeMap<CweId, Placed>,
-    /// Of the attack patterns, as the weaknesses.
-    pub patterns: BTreeMap<CapecId, Placed>,
-    /// Of the techniques, as the weaknesses.
-    pub techniques: BTreeMap<TechniqueId, Placed>,
+    /// The group of every thing, placed or not: of the CVEs, then the documents, the sentences, the pairs of code.
+    pub groups: Vec<u32>,
+    /// The shares of what is drawn by its name: validation, then test.
+    pub shares: (f64, f64),
 }
+
+/// Groups of what is drawn by its name begin here, far above those of records.
+const ASPECT_GROUPS: u64 = 1 << 40;
 
 impl Places {
     /// Places all of `knowledge` by one set of rules, so that no two things of any kind leak into one another.
@@ -123,25 +140,24 @@ impl Places {
     pub fn of(knowledge: &Knowledge, rules: &Rules) -> (Self, GroupCounts, SplitReport) {
         let names = Names::of(knowledge);
         let things = names.things(knowledge);
-        let (placed, groups) = place(&things, rules);
+        let (placed, of_things, groups) = place_in_groups(&things, rules);
         let mut rest = placed.into_iter();
         let mut take = |count: usize| rest.by_ref().take(count).collect::<Vec<Place>>();
-        let mut places = Self {
+        let places = Self {
             vulnerabilities: take(knowledge.vulnerabilities.len()),
             documents: take(knowledge.documents.len()),
             sentences: take(knowledge.sentences.len()),
             code: take(knowledge.code.len()),
-            ..Self::default()
+            groups: of_things,
+            shares: (rules.validation_share, rules.test_share),
         };
-        let keep = |place: Place| place.ok();
-        let weaknesses = knowledge.catalogue.weaknesses().zip(take(names.weaknesses.len()));
-        places.weaknesses = weaknesses.filter_map(|(one, place)| Some((one.id, keep(place)?))).collect();
-        let patterns = knowledge.patterns.keys().zip(take(names.patterns.len()));
-        places.patterns = patterns.filter_map(|(id, place)| Some((*id, keep(place)?))).collect();
-        let techniques = knowledge.techniques.keys().zip(take(names.techniques.len()));
-        places.techniques = techniques.filter_map(|(id, place)| Some((id.clone(), keep(place)?))).collect();
         let report = places.report(rules);
         (places, groups, report)
+    }
+
+    fn aspect(&self, name: &str) -> Placed {
+        let group = ASPECT_GROUPS | (name_hash(name) >> 24);
+        Placed { split: draw_split(name, self.shares), group }
     }
 
     fn report(&self, rules: &Rules) -> SplitReport {
@@ -168,9 +184,6 @@ impl Places {
 /// The IDs of things as text, which [`Thing`] borrows.
 struct Names {
     vulnerabilities: Vec<String>,
-    weaknesses: Vec<String>,
-    patterns: Vec<String>,
-    techniques: Vec<String>,
     sentences: Vec<String>,
 }
 
@@ -178,9 +191,6 @@ impl Names {
     fn of(knowledge: &Knowledge) -> Self {
         Self {
             vulnerabilities: knowledge.vulnerabilities.iter().map(|one| one.id.to_string()).collect(),
-            weaknesses: knowledge.catalogue.weaknesses().map(|one| one.id.to_string()).collect(),
-            patterns: knowledge.patterns.keys().map(CapecId::to_string).collect(),
-            techniques: knowledge.techniques.keys().map(TechniqueId::to_string).collect(),
             // Sentences of one report share its words and its author's habits.
             sentences: knowledge.sentences.iter().map(|one| format!("{}/{}", one.source, one.document)).collect(),
         }
@@ -202,17 +212,12 @@ impl Names {
         }));
         things.extend(knowledge.sentences.iter().zip(&self.sentences).map(|(one, report)| Thing {
             published: one.published,
-            origin: if one.source == "tram" { report } else { "" },
+            origin: if one.source == "tram" && !one.document.is_empty() { report } else { "" },
             ..undated(&one.id, &one.text)
         }));
         things.extend(
             knowledge.code.iter().map(|one| Thing { origin: &one.origin, ..undated(&one.id, &one.vulnerable) }),
         );
-        let entries = knowledge.catalogue.weaknesses().zip(&self.weaknesses);
-        things.extend(entries.map(|(one, id)| undated(id, &one.description)));
-        things.extend(knowledge.patterns.values().zip(&self.patterns).map(|(one, id)| undated(id, &one.description)));
-        things
-            .extend(knowledge.techniques.values().zip(&self.techniques).map(|(one, id)| undated(id, &one.description)));
         things
     }
 }
@@ -278,9 +283,8 @@ pub(crate) mod tests {
             documents: knowledge.documents.iter().map(|_| Ok(next())).collect(),
             sentences: knowledge.sentences.iter().map(|_| Ok(next())).collect(),
             code: knowledge.code.iter().map(|_| Ok(next())).collect(),
-            weaknesses: knowledge.catalogue.weaknesses().map(|one| (one.id, next())).collect(),
-            patterns: knowledge.patterns.keys().map(|id| (*id, next())).collect(),
-            techniques: knowledge.techniques.keys().map(|id| (id.clone(), next())).collect(),
+            groups: Vec::new(),
+            shares: (0.0, 0.0),
         }
     }
 

@@ -58,11 +58,7 @@ pub fn group(texts: &[&str], thresholds: &Thresholds) -> Grouping {
 }
 
 /// Joins the texts whose sets are alike; without a set, a text is alone.
-fn joined_by(
-    texts: &[&str],
-    threshold: f64,
-    set_of: &(dyn Fn(&str) -> Option<Set> + Sync),
-) -> (Joined, GroupCounts) {
+fn joined_by(texts: &[&str], threshold: f64, set_of: &(dyn Fn(&str) -> Option<Set> + Sync)) -> (Joined, GroupCounts) {
     let sets: Vec<Option<Set>> = texts.par_iter().map(|text| set_of(text)).collect();
     let mut joined = Joined::new(texts.len());
     let mut counts = GroupCounts::default();
@@ -113,7 +109,8 @@ fn join_equal<'a>(sets: &'a [Option<Set>], joined: &mut Joined) -> Vec<(u32, &'a
     distinct
 }
 
-fn count_groups(groups: &[u32], counts: &mut GroupCounts) {
+/// Counts the sizes of groups.
+pub(crate) fn count_groups(groups: &[u32], counts: &mut GroupCounts) {
     let mut sizes = vec![0u64; groups.len()];
     for &group in groups {
         sizes[group as usize] += 1;
@@ -148,10 +145,19 @@ pub fn normalised(text: &str) -> Vec<String> {
     words
 }
 
-/// The words of `text` in lower case, numbers among them: what two texts must share to be one text.
-#[must_use]
-pub fn plain_words(text: &str) -> Vec<String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+/// Hands the words of `text` in lower case, numbers among them, to `visit`: what two texts must share to be one text.
+pub fn each_plain_word(text: &str, visit: &mut dyn FnMut(&str)) {
+    let mut word = String::new();
+    for piece in text.split(|c: char| !c.is_alphanumeric()).filter(|piece| !piece.is_empty()) {
+        word.clear();
+        if piece.is_ascii() {
+            word.push_str(piece);
+            word.make_ascii_lowercase();
+        } else {
+            word.extend(piece.chars().flat_map(char::to_lowercase));
+        }
+        visit(&word);
+    }
 }
 
 /// A hash of all of `text`, normalised: equal for texts that differ in versions and numbers alone.
@@ -168,14 +174,16 @@ pub(crate) fn shingles(text: &str) -> Set {
 
 /// Disjoint groups; each is named by its first member.
 #[derive(Debug)]
-struct Joined(Vec<u32>);
+pub(crate) struct Joined(Vec<u32>);
 
 impl Joined {
-    fn new(len: usize) -> Self {
+    /// Each of `len` alone.
+    pub(crate) fn new(len: usize) -> Self {
         Self((0..len as u32).collect())
     }
 
-    fn first_of(&mut self, at: u32) -> u32 {
+    /// The first member of the group of `at`.
+    pub(crate) fn first_of(&mut self, at: u32) -> u32 {
         let mut at = at;
         while self.0[at as usize] != at {
             let up = self.0[self.0[at as usize] as usize];
@@ -185,7 +193,8 @@ impl Joined {
         at
     }
 
-    fn join(&mut self, left: u32, right: u32) {
+    /// Makes the groups of both one.
+    pub(crate) fn join(&mut self, left: u32, right: u32) {
         let (left, right) = (self.first_of(left), self.first_of(right));
         self.0[left.max(right) as usize] = left.min(right);
     }
@@ -211,6 +220,13 @@ mod tests {
         assert_eq!(normalised("Cross-Site a_b"), ["cross", "site", "a", "b"]);
         assert_eq!(fingerprint(&newer), fingerprint(PLUGIN));
         assert_ne!(fingerprint("a b"), fingerprint("b a"));
+    }
+
+    #[test]
+    fn plain_words_keep_numbers_and_know_no_case() {
+        let mut words = Vec::new();
+        each_plain_word("Grüße an Ä-1.2 (TEE)", &mut |word| words.push(word.to_owned()));
+        assert_eq!(words, ["grüße", "an", "ä", "1", "2", "tee"]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub enum Error {
         detail: String,
     },
     /// A compression or archive that is not read.
-    #[error("`{place}` is {looks_like}, which is not read\nhint: unpack it first, or use .gz or .zip")]
+    #[error("`{place}` is {looks_like}, which is not read\nhint: unpack it first, or use .gz, .xz, .zip or .tar")]
     UnsupportedContainer {
         /// The file.
         place: String,
@@ -65,9 +65,7 @@ pub enum Error {
         detail: String,
     },
     /// A folder or archive without a single file to read.
-    #[error(
-        "`{0}` holds no file to read\nhint: name a folder or archive with .json, .jsonl, .xml, .gz or .zip files in it"
-    )]
+    #[error("`{0}` holds no file to read\nhint: name a folder or archive with files in it that the source reads")]
     Empty(PathBuf),
     /// A source name that is not in the table.
     #[error("there is no source `{name}`\nhint: the sources are {known}")]

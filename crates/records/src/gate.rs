@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::alike::{Frequencies, Hashes, Postings, Set, hash_run, hash_word, is_alike};
+use crate::alike::{Frequencies, Hashes, Postings, Set, hash_run, is_alike, plain_hashes};
 use crate::benchmark::{Benchmarks, OverlapCounts};
 use crate::dataset::{Example, Split};
-use crate::dedup::{Thresholds, plain_words, shingles};
+use crate::dedup::{Thresholds, shingles};
 use crate::leak::MIN_COMPARED;
 use crate::task::{Made, Task};
 use crate::template::parts;
@@ -100,7 +100,7 @@ impl<'a> Gate<'a> {
 
     /// `None` for a text without a word, which is never compared.
     fn asked(&self, text: &str) -> Option<Asked> {
-        let words: Vec<u64> = plain_words(text).iter().map(|word| hash_word(word)).collect();
+        let words = plain_hashes(text);
         let hash = hash_run(&words);
         let is_new = !self.passed.contains_key(&hash);
         let sets = self.sides.iter().filter(|_| is_new).map(|side| (side.set_of)(text)).collect();
@@ -179,6 +179,7 @@ fn take_out(made: &mut Made, keep: &[bool]) {
         if let Some(examples) = made.counts.examples.get_mut(&split) {
             *examples = examples.saturating_sub(1);
         }
+        made.counts.private_examples = made.counts.private_examples.saturating_sub(u64::from(example.private));
         if let Some(gold) = example.gold.filter(|_| split == Split::Train) {
             *gone.entry(gold).or_default() += 1;
         }

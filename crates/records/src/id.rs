@@ -2,6 +2,7 @@
 //!
 //! Specifications: the `cveId` pattern of the CVE record format, and the numbering of the CWE catalogue.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -42,6 +43,30 @@ impl CveId {
     #[must_use]
     pub fn number(self) -> u64 {
         self.number
+    }
+
+    /// Every CVE ID that stands anywhere in `text`, in any case, sorted and each once; the first `most` different ones.
+    #[must_use]
+    pub fn find_all(text: &str, most: usize) -> Vec<Self> {
+        let bytes = text.as_bytes();
+        let mut found = BTreeSet::new();
+        for at in 0..bytes.len() {
+            if found.len() >= most {
+                break;
+            }
+            let begins = at == 0 || !bytes[at - 1].is_ascii_alphanumeric();
+            if begins && bytes[at..].get(..4).is_some_and(|mark| mark.eq_ignore_ascii_case(b"CVE-")) {
+                found.extend(Self::after_mark(&bytes[at + 4..]));
+            }
+        }
+        found.into_iter().collect()
+    }
+
+    /// The ID whose year begins `rest`.
+    fn after_mark(rest: &[u8]) -> Option<Self> {
+        let count = rest.get(5..)?.iter().take(20).take_while(|byte| byte.is_ascii_digit()).count();
+        let text = std::str::from_utf8(&rest[..5 + count]).ok()?;
+        format!("CVE-{text}").parse().ok()
     }
 }
 
@@ -174,6 +199,17 @@ mod tests {
     }
 
     #[test]
+    fn cve_ids_are_found_anywhere_in_a_text_sorted_and_each_once() {
+        let text =
+            "See CVE-2024-12345, cve-2021-0001; (CVE-2024-12345) xCVE-2020-1111 CVE-20-1 CVE-2022-123 é\u{301}CVE-";
+        let shown = |most| CveId::find_all(text, most).iter().map(CveId::to_string).collect::<Vec<_>>();
+        assert_eq!(shown(9), ["CVE-2021-0001", "CVE-2024-12345"]);
+        assert_eq!(shown(1), ["CVE-2024-12345"]);
+        assert!(shown(0).is_empty());
+        assert!(CveId::find_all("CVE-2024-123456789012345678901", 9).is_empty());
+    }
+
+    #[test]
     fn an_error_names_the_text_and_hints_at_the_form() {
         let message = "CWE79".parse::<CweId>().unwrap_err().to_string();
         assert_eq!(message, "`CWE79` is not a CWE ID\nhint: it looks like `CWE-79`");
@@ -206,6 +242,7 @@ mod tests {
             let _ = text.parse::<CveId>();
             let _ = text.parse::<CweId>();
             let _ = CweId::find_in(&text);
+            let _ = CveId::find_all(&text, 3);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! on the number of threads: files are read in any order and heard in the order of their names.
 
 use std::collections::BTreeMap;
+use std::io::BufRead;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use crate::knowledge::{Gathering, Knowledge};
 use crate::manifest::{InputSummary, MergeCounts, SourceCounts};
 use crate::record::{Record, Reject};
 use crate::source::{self, Source};
+use crate::wanted::{Said, Wanted};
 
 /// How many rejects the manifest tells by their place.
 const FIRST_REJECTS: usize = 5;
@@ -29,6 +31,17 @@ pub struct Ingested {
     pub merge: MergeCounts,
     /// All records, joined and in order.
     pub knowledge: Knowledge,
+    /// Each source's own word on the one thing that was wanted, in the order in which they came; empty where none was.
+    pub said: Vec<Said>,
+}
+
+/// How sources are heard.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hearing<'a> {
+    /// The sources that are private; see [`crate::merge`].
+    pub private: &'a [String],
+    /// The one thing whose every record is kept beside the joined ones.
+    pub wanted: Option<&'a Wanted>,
 }
 
 /// Reads all `sources`, pairs of a source's name and a path. `progress` hears of stored bytes, read and all.
@@ -40,26 +53,43 @@ pub fn ingest(
     max_reject_rate: f64,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Ingested> {
+    ingest_as(sources, max_reject_rate, Hearing::default(), progress)
+}
+
+/// As [`ingest`], with all sources heard as `hearing` says.
+///
+/// # Errors
+/// As [`ingest`].
+pub fn ingest_as(
+    sources: &[(String, PathBuf)],
+    max_reject_rate: f64,
+    hearing: Hearing<'_>,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Ingested> {
     let mut inputs = Vec::new();
     let mut work: Vec<(&dyn Source, Unit)> = Vec::new();
     for (name, path) in sources {
         let source = source::by_name(name)?;
-        let Input { mut summary, units } = Input::open(path)?;
+        let Input { mut summary, units } = Input::open(path, &|place| source.wants(place))?;
         summary.source = source.name().into();
         summary.licence = source.licence().into();
         inputs.push(summary);
         work.extend(units.into_iter().map(|unit| (source, unit)));
     }
     let mut counts: BTreeMap<String, SourceCounts> = BTreeMap::new();
-    let mut gathering = Gathering::default();
+    let mut gathering = Gathering::new(hearing.private);
+    let mut said = Vec::new();
     for ((source, _), parsed) in work.iter().zip(parse_all(&work, progress)) {
         let parsed = parsed?;
         add_counts(counts.entry(source.name().into()).or_default(), parsed.counts);
+        if let Some(wanted) = hearing.wanted {
+            said.extend(wanted.heard(source.name(), &parsed.records));
+        }
         parsed.records.into_iter().for_each(|record| gathering.add(record));
     }
     check_reject_rate(&counts, max_reject_rate)?;
     let (knowledge, merge) = gathering.finish();
-    Ok(Ingested { inputs, counts, merge, knowledge })
+    Ok(Ingested { inputs, counts, merge, knowledge, said })
 }
 
 /// What one unit held.
@@ -94,7 +124,8 @@ fn parse_all(work: &[(&dyn Source, Unit)], progress: &(dyn Fn(u64, u64) + Sync))
 
 fn parse(source: &dyn Source, unit: &Unit) -> Result<Parsed> {
     let mut parsed = Parsed::default();
-    read(unit, &mut |reader, place| source.parse(reader, place, &mut |one| parsed.add(one)))?;
+    let mut visit = |reader: &mut dyn BufRead, place: &str| source.parse(reader, place, &mut |one| parsed.add(one));
+    read(unit, &|place| source.wants(place), &mut visit)?;
     parsed.records.shrink_to_fit();
     Ok(parsed)
 }
@@ -120,6 +151,11 @@ impl Parsed {
 
     fn reject(&mut self, reject: &Reject) {
         let counts = &mut self.counts;
+        if reject.reason.sets_aside() {
+            counts.records += 1;
+            *counts.set_aside.entry(reject.reason).or_default() += 1;
+            return;
+        }
         if reject.reason.loses_record() {
             counts.records += 1;
             *counts.rejected.entry(reject.reason).or_default() += 1;
@@ -137,6 +173,7 @@ fn add_counts(sum: &mut SourceCounts, part: SourceCounts) {
     part.kinds.into_iter().for_each(|(kind, count)| *sum.kinds.entry(kind).or_default() += count);
     part.withdrawn.into_iter().for_each(|(state, count)| *sum.withdrawn.entry(state).or_default() += count);
     part.rejected.into_iter().for_each(|(reason, count)| *sum.rejected.entry(reason).or_default() += count);
+    part.set_aside.into_iter().for_each(|(reason, count)| *sum.set_aside.entry(reason).or_default() += count);
     for (reason, count) in part.labels_rejected {
         *sum.labels_rejected.entry(reason).or_default() += count;
     }

@@ -1,7 +1,8 @@
 //! All that the sources say, joined and in order: what tasks make examples of.
 //!
 //! [`Gathering`] takes records one after the other, in a fixed order, and [`Gathering::finish`] sorts them out.
-//! CVEs are joined by [`crate::merge`]; of everything else the last record of one ID counts.
+//! CVEs are joined by [`crate::merge`], and sentences of one ID to one with all techniques; of everything else the last
+//! record of one ID counts.
 
 use std::collections::BTreeMap;
 
@@ -67,6 +68,12 @@ pub struct Gathering {
 }
 
 impl Gathering {
+    /// A gathering to which the sources called `private` are private.
+    #[must_use]
+    pub fn new(private: &[String]) -> Self {
+        Self { merger: Merger::new(private), ..Self::default() }
+    }
+
     /// Takes one record.
     pub fn add(&mut self, record: Record) {
         let Some(record) = self.merger.add(record) else {
@@ -104,11 +111,29 @@ impl Gathering {
         let (vulnerabilities, counts) = self.merger.finish();
         knowledge.vulnerabilities = vulnerabilities;
         knowledge.catalogue = Catalogue::from_records(self.catalogue);
-        last_of_each(&mut knowledge.sentences, |one| (one.source, one.id.clone()));
+        join_sentences(&mut knowledge.sentences);
         last_of_each(&mut knowledge.documents, |one| (one.source, one.id.clone()));
         last_of_each(&mut knowledge.code, |one| (one.source, one.id.clone()));
         (knowledge, counts)
     }
+}
+
+/// Sorts by source and ID, and joins those that share both: one sentence, all its techniques, the last document named.
+fn join_sentences(sentences: &mut Vec<LabelledSentence>) {
+    sentences.sort_by(|left, right| (left.source, &left.id).cmp(&(right.source, &right.id)));
+    sentences.dedup_by(|later, kept| {
+        let same = (later.source, &later.id) == (kept.source, &kept.id);
+        if same {
+            kept.techniques.append(&mut later.techniques);
+            kept.techniques.sort_unstable();
+            kept.techniques.dedup();
+            kept.published = later.published.or(kept.published);
+            if !later.document.is_empty() {
+                kept.document = std::mem::take(&mut later.document);
+            }
+        }
+        same
+    });
 }
 
 /// Sorts by `key` and keeps the last of those that share one.
@@ -147,6 +172,27 @@ mod tests {
         let (knowledge, _) = gathering.finish();
         let found: Vec<_> = knowledge.documents.iter().map(|one| (one.id.as_str(), one.text.as_str())).collect();
         assert_eq!(found, [("a", "2"), ("b", "3")]);
+    }
+
+    #[test]
+    fn a_sentence_that_is_told_twice_has_the_techniques_of_both() {
+        let sentence = |id: &str, document: &str, technique: &str| {
+            Record::Sentence(Box::new(LabelledSentence {
+                id: id.into(),
+                document: document.into(),
+                text: "It reads the registry.".into(),
+                techniques: vec![technique.parse().unwrap()],
+                published: None,
+                source: "tram",
+            }))
+        };
+        let mut gathering = Gathering::default();
+        let told = [sentence("b", "", "T1012"), sentence("a", "One", "T1112"), sentence("a", "", "T1012")];
+        told.into_iter().for_each(|one| gathering.add(one));
+        let (knowledge, _) = gathering.finish();
+        let found = &knowledge.sentences;
+        assert_eq!((found.len(), found[0].document.as_str()), (2, "One"));
+        assert_eq!(found[0].techniques.iter().map(TechniqueId::as_str).collect::<Vec<_>>(), ["T1012", "T1112"]);
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //!
 //! What is told by an earlier kind is not told by a later one again: a copied text is no near-duplicate.
 //!
-//! It shares the definition of words with the grouping (`normalised`, `plain_words`, `skeleton`, `is_prose`) and no other code, so
+//! It shares the definition of words with the grouping (`normalised`, `each_plain_word`, `skeleton`, `is_prose`) and no other code, so
 //! that it finds the faults of that. It hashes in its own way, keeps all sets, and searches from one side alone: every text
 //! of a later split is compared with all earlier ones that have any of its rarest members *anywhere*, which by the
 //! pigeonhole principle are all that could be alike, whatever order the grouping trusts in.
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::benchmark::Benchmarks;
 use crate::dataset::{Example, Split};
-use crate::dedup::{SHINGLE_WORDS, Thresholds, normalised, plain_words};
+use crate::dedup::{SHINGLE_WORDS, Thresholds, each_plain_word, normalised};
 use crate::error::{Error, Result};
 use crate::task::Task;
 use crate::template::{PART_WORDS, is_prose, skeleton};
@@ -208,8 +208,7 @@ impl<'a> LeakCheck<'a> {
     }
 
     fn look(&self, split: Split, example: &Example, input: &str) -> Look {
-        let words = plain_words(input);
-        let text_key = (!words.is_empty()).then(|| hash_words(&words));
+        let text_key = hash_text(input);
         let is_new = text_key.is_some_and(|key| !self.text_numbers.contains_key(&key));
         let sets = is_new.then(|| {
             let bones = if is_prose(input) { skeleton(input) } else { Vec::new() };
@@ -410,17 +409,30 @@ fn hash_words(words: &[String]) -> u64 {
     hash_parts(words.iter().map(String::as_bytes))
 }
 
+/// A hash of the plain words of `text`; `None` where it has none.
+fn hash_text(text: &str) -> Option<u64> {
+    let mut hash = HASH_START;
+    each_plain_word(text, &mut |word| hash = add_part(hash, word.as_bytes()));
+    (hash != HASH_START).then(|| finish(hash))
+}
+
+const HASH_START: u64 = 0x27d4_eb2f_1656_67c5;
+
 /// A multiply-and-rotate hash with the finaliser of MurmurHash3: another one than the grouping's.
 fn hash_parts<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> u64 {
+    finish(parts.into_iter().fold(HASH_START, add_part))
+}
+
+fn add_part(mut hash: u64, part: &[u8]) -> u64 {
     const FACTOR: u64 = 0x9ddf_ea08_eb38_2d69;
-    let mut hash = 0x27d4_eb2f_1656_67c5u64;
-    for part in parts {
-        for chunk in part.chunks(8) {
-            let value = chunk.iter().fold(1u64, |value, byte| value << 8 | u64::from(*byte));
-            hash = (hash ^ value.wrapping_mul(FACTOR)).rotate_left(29).wrapping_mul(FACTOR);
-        }
-        hash = (hash ^ part.len() as u64).rotate_left(31).wrapping_mul(FACTOR);
+    for chunk in part.chunks(8) {
+        let value = chunk.iter().fold(1u64, |value, byte| value << 8 | u64::from(*byte));
+        hash = (hash ^ value.wrapping_mul(FACTOR)).rotate_left(29).wrapping_mul(FACTOR);
     }
+    (hash ^ part.len() as u64).rotate_left(31).wrapping_mul(FACTOR)
+}
+
+fn finish(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     hash ^ (hash >> 33)

@@ -68,6 +68,8 @@ pub struct Report {
     pub sources: BTreeMap<String, SourceCounts>,
     /// What became of the CVEs.
     pub merge: MergeCounts,
+    /// What was cleaned and scrubbed.
+    pub refine: RefineReport,
     /// Near-duplicates and texts by one template.
     pub groups: GroupCounts,
     /// The split by date.
@@ -115,6 +117,8 @@ pub struct SourceCounts {
     pub rejected: BTreeMap<RejectReason, u64>,
     /// Labels lost from records that were kept, by reason.
     pub labels_rejected: BTreeMap<RejectReason, u64>,
+    /// Records that are as they should be but say nothing to learn from, by reason.
+    pub set_aside: BTreeMap<RejectReason, u64>,
     /// Places and reasons of the first few, to look at.
     pub first_rejects: Vec<String>,
 }
@@ -127,7 +131,7 @@ pub struct MergeCounts {
     pub described: u64,
     /// CVEs dropped because they are rejected or reserved.
     pub dropped_by_state: BTreeMap<WithdrawnState, u64>,
-    /// Second copies of a CVE within one source; the last modified one is kept.
+    /// Second copies of a CVE within one source; the last modified one is kept, of advisories all.
     pub repeated_in_source: u64,
     /// CVEs that more than one source describes.
     pub in_several_sources: u64,
@@ -139,10 +143,29 @@ pub struct MergeCounts {
     pub with_cvss: u64,
     /// CVEs with a CVSS vector of version 3.
     pub with_cvss_v3: u64,
+    /// CVEs with an SSVC assessment.
+    pub with_ssvc: u64,
     /// CVEs without a publication date, dated by the year of their ID.
     pub dated_by_year_only: u64,
     /// Whose description was taken.
     pub description_from: BTreeMap<String, u64>,
+    /// Records of private sources that were not heard, as a public source has their CVE.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub private_ignored: u64,
+}
+
+/// What was cleaned and scrubbed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RefineReport {
+    /// What was changed or taken out, by step or by boilerplate.
+    pub removed: BTreeMap<String, u64>,
+    /// Secrets and personal data that became placeholders, by kind.
+    pub scrubbed: BTreeMap<String, u64>,
+    /// Texts by language (ISO 639-3).
+    pub languages: BTreeMap<String, u64>,
+    /// Records left out for their language, by kind of record.
+    pub left_out: BTreeMap<String, u64>,
 }
 
 /// Near-duplicates and texts by one template.
@@ -193,4 +216,12 @@ pub struct TaskCounts {
     pub questions_with_hidden_id: u64,
     /// Records that gave no example, by reason.
     pub left_out: BTreeMap<String, u64>,
+    /// Examples that may teach, but are never exported or quoted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub private_examples: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -1,25 +1,35 @@
 //! One [`Vulnerability`] per CVE out of what all sources say.
 //!
-//! - **Which copy:** of two records of one CVE within one source the last modified counts; of equally old ones the later.
-//! - **Withdrawn:** the CVE list decides about rejected and reserved IDs; NVD only where the CVE list is silent.
-//! - **Description:** the CNA's (CVE list), else NVD's.
-//! - **Date:** the earliest day of publication that a source states, else the year of the ID.
+//! - **Order:** the CVE list is heard first, then NVD: lists, with one record a CVE. Then come advisories: OSV, CSAF.
+//! - **Which copy:** of two records of one CVE within a list the last modified counts; of equally old ones the later.
+//!   Advisories on one CVE are all heard, the last modified first.
+//! - **Withdrawn:** the first that is heard decides about rejected and reserved IDs.
+//! - **Description:** that of the first that is heard.
+//! - **Date:** the earliest day of publication that a list states, else an advisory, else the year of the ID.
 //! - **Labels and products:** of all sources, each with its source; equal ones once.
+//! - **Private sources:** are not heard on a CVE that a public source has, so that what is public stays public; a CVE
+//!   that private sources alone know is private.
+
+mod verdict;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
+pub use self::verdict::{Verdict, Word, verdicts};
 use crate::manifest::MergeCounts;
-use crate::record::{CveId, CvssVersion, Published, Record, Vulnerability, Withdrawn};
+use crate::record::{CveId, CvssVersion, Label, Published, Record, Vulnerability, Withdrawn};
 
-/// The name of the source whose word on descriptions and withdrawal counts first.
-const FIRST_WORD: &str = "cvelist";
+/// The order in which sources are heard.
+const ORDER: &[&str] = &["cvelist", "nvd", "osv", "csaf"];
+/// How many of them, from the front, keep one record a CVE.
+const LISTS: usize = 2;
 
 /// Takes records of vulnerabilities one after the other and joins them in the end.
 #[derive(Debug, Default)]
 pub struct Merger {
     held: HashMap<CveId, Vec<Held>>,
     repeated: u64,
+    private: Vec<String>,
 }
 
 /// One source's word on a CVE.
@@ -46,6 +56,12 @@ impl Held {
 }
 
 impl Merger {
+    /// A merger to which the sources called `private` are private.
+    #[must_use]
+    pub fn new(private: &[String]) -> Self {
+        Self { private: private.to_vec(), ..Self::default() }
+    }
+
     /// Takes `record`, or hands it back where it is of the CWE catalogue. Records must come in a fixed order.
     #[must_use]
     pub fn add(&mut self, record: Record) -> Option<Record> {
@@ -64,7 +80,9 @@ impl Merger {
             return;
         };
         self.repeated += 1;
-        if new.modified() >= known.modified() {
+        if !is_list(new.source()) {
+            all.push(new);
+        } else if new.modified() >= known.modified() {
             *known = new;
         }
     }
@@ -73,8 +91,11 @@ impl Merger {
     #[must_use]
     pub fn finish(self) -> (Vec<Vulnerability>, MergeCounts) {
         let mut counts = MergeCounts { repeated_in_source: self.repeated, ..MergeCounts::default() };
-        let mut merged: Vec<Vulnerability> =
-            self.held.into_values().filter_map(|held| join(held, &mut counts)).collect();
+        let mut merged: Vec<Vulnerability> = self
+            .held
+            .into_values()
+            .filter_map(|held| join(only_public(held, &self.private, &mut counts), &mut counts))
+            .collect();
         merged.sort_unstable_by_key(|one| one.id);
         for one in &merged {
             count(one, &mut counts);
@@ -83,17 +104,24 @@ impl Merger {
     }
 }
 
+/// Without the words of private sources, where a public source has the CVE.
+fn only_public(mut held: Vec<Held>, private: &[String], counts: &mut MergeCounts) -> Vec<Held> {
+    let is_public = |one: &Held| !private.iter().any(|name| name == one.source());
+    if held.iter().any(is_public) {
+        let before = held.len();
+        held.retain(is_public);
+        counts.private_ignored += (before - held.len()) as u64;
+    }
+    held
+}
+
 /// Joins what the sources say of one CVE, or counts it as dropped.
 fn join(mut held: Vec<Held>, counts: &mut MergeCounts) -> Option<Vulnerability> {
-    held.sort_by(|left, right| rank(left.source()).cmp(&rank(right.source())));
-    let first_withdraws = matches!(&held[0], Held::Withdrawn(one) if one.source == FIRST_WORD);
-    let published = held.iter().any(|one| matches!(one, Held::Published(_)));
-    if first_withdraws || !published {
-        let state = held.iter().find_map(|one| match one {
-            Held::Withdrawn(one) => Some(one.state),
-            Held::Published(_) => None,
-        });
-        *counts.dropped_by_state.entry(state?).or_default() += 1;
+    // Of equally old advisories the later counts, and sorting keeps the order of equals.
+    held.reverse();
+    held.sort_by_key(|one| (rank(one.source()), Reverse(one.modified())));
+    if let Held::Withdrawn(first) = &held[0] {
+        *counts.dropped_by_state.entry(first.state).or_default() += 1;
         return None;
     }
     let mut words = held.into_iter().filter_map(|one| match one {
@@ -102,34 +130,47 @@ fn join(mut held: Vec<Held>, counts: &mut MergeCounts) -> Option<Vulnerability> 
     });
     let mut joined = words.next()?;
     *counts.description_from.entry(joined.sources[0].clone()).or_default() += 1;
-    words.for_each(|other| absorb(&mut joined, other));
+    let dated_by_list = joined.published.is_day() && is_list(&joined.sources[0]);
+    for other in words {
+        absorb(&mut joined, other, dated_by_list);
+    }
     Some(joined)
 }
 
-/// The order in which sources are heard.
-fn rank(source: &str) -> (Reverse<bool>, &str) {
-    (Reverse(source == FIRST_WORD), source)
+/// The place of a source in the order in which sources are heard.
+fn rank(source: &str) -> usize {
+    ORDER.iter().position(|known| *known == source).unwrap_or(ORDER.len())
 }
 
-/// Adds another source's words to `one`.
-fn absorb(one: &mut Vulnerability, other: Vulnerability) {
-    one.published = one.published.or_better(other.published);
+/// Whether a source keeps one record a CVE, and decides what that CVE is.
+fn is_list(source: &str) -> bool {
+    rank(source) < LISTS
+}
+
+/// Adds another source's words to `one`. Where a list states the day, `dated_by_list`, only a list may better it: an
+/// advisory is often older than the CVEs that were added to it.
+fn absorb(one: &mut Vulnerability, other: Vulnerability, dated_by_list: bool) {
+    if !dated_by_list || is_list(&other.sources[0]) {
+        one.published = one.published.or_better(other.published);
+    }
     one.modified = one.modified.max(other.modified);
-    for label in other.cwes {
-        if !one.cwes.contains(&label) {
-            one.cwes.push(label);
-        }
-    }
-    for label in other.cvss {
-        if !one.cvss.contains(&label) {
-            one.cvss.push(label);
-        }
-    }
+    add_new(&mut one.cwes, other.cwes);
+    add_new(&mut one.cvss, other.cvss);
+    add_new(&mut one.ssvc, other.ssvc);
     one.products.extend(other.products);
     one.products.sort_unstable();
     one.products.dedup();
     one.sources.extend(other.sources);
     one.sources.sort_unstable();
+    one.sources.dedup();
+}
+
+fn add_new<T: PartialEq>(labels: &mut Vec<Label<T>>, others: Vec<Label<T>>) {
+    for label in others {
+        if !labels.contains(&label) {
+            labels.push(label);
+        }
+    }
 }
 
 fn count(one: &Vulnerability, counts: &mut MergeCounts) {
@@ -142,6 +183,7 @@ fn count(one: &Vulnerability, counts: &mut MergeCounts) {
         (&mut counts.with_cwe_in_text_only, !in_field && one.has_cwe()),
         (&mut counts.with_cvss, !one.cvss.is_empty()),
         (&mut counts.with_cvss_v3, one.cvss.iter().any(|label| is_v3(label.value.version()))),
+        (&mut counts.with_ssvc, !one.ssvc.is_empty()),
         (&mut counts.dated_by_year_only, !one.published.is_day()),
     ];
     for (counter, holds) in facts {
@@ -157,7 +199,7 @@ pub(crate) fn date_or_year(stated: Option<Published>, id: CveId) -> Published {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::record::{Label, Product, WeaknessRef, WithdrawnState};
+    use crate::record::{Product, WeaknessRef, WithdrawnState};
 
     /// A CVE of the CVE list without labels, dated by its year.
     pub(crate) fn vulnerability(id: &str, description: &str) -> Vulnerability {
@@ -169,6 +211,7 @@ pub(crate) mod tests {
             modified: 0,
             cwes: Vec::new(),
             cvss: Vec::new(),
+            ssvc: Vec::new(),
             products: Vec::new(),
             sources: vec!["cvelist".into()],
         }
@@ -211,13 +254,24 @@ pub(crate) mod tests {
         cna.published = "2023-04-01".parse().unwrap();
         cna.cwes = vec![label("cna:acme", "CWE-80")];
         cna.products = vec![product("a"), product("b")];
+        let cisa = |text: &str| Label {
+            value: text.parse().unwrap(),
+            source: "adp:CISA-ADP".into(),
+            primary: false,
+            from_text: false,
+        };
+        let ssvc = cisa("Exploitation: none, Automatable: no, Technical Impact: partial");
+        nvd.ssvc = vec![ssvc.clone()];
+        cna.ssvc = vec![ssvc.clone()];
         let (merged, counts) = merge(vec![published(nvd), published(cna)]);
         let one = &merged[0];
         assert_eq!(one.description, "The CNA's words.");
         assert_eq!(one.published.to_string(), "2023-04-01");
         assert_eq!(one.cwes, [label("cna:acme", "CWE-80"), label("nvd", "CWE-79")]);
         assert_eq!(one.products, [product("a"), product("b")]);
+        assert_eq!(one.ssvc, [ssvc]);
         assert_eq!(one.sources, ["cvelist", "nvd"]);
+        assert_eq!(counts.with_ssvc, 1);
         assert_eq!((counts.described, counts.in_several_sources, counts.with_cwe), (1, 1, 1));
         assert_eq!(counts.description_from["cvelist"], 1);
     }
@@ -234,6 +288,48 @@ pub(crate) mod tests {
         let ids: Vec<String> = merged.iter().map(|one| one.id.to_string()).collect();
         assert_eq!(ids, ["CVE-2023-0002"]);
         assert_eq!(counts.dropped_by_state[&WithdrawnState::Rejected], 2);
+    }
+
+    #[test]
+    fn advisories_add_labels_and_describe_only_what_no_list_knows() {
+        let label = |source: &str, cwe: &str| Label {
+            value: cwe.parse::<WeaknessRef>().unwrap(),
+            source: source.into(),
+            primary: false,
+            from_text: false,
+        };
+        let advisory = |source: &str, id: &str, modified, text: &str, cwe| Vulnerability {
+            modified,
+            published: "2020-01-01".parse().unwrap(),
+            cwes: vec![label(text, cwe)],
+            ..from(source, id, text)
+        };
+        let mut nvd = from("nvd", "CVE-2023-0001", "NVD's words.");
+        nvd.published = "2023-04-02".parse().unwrap();
+        let records = || {
+            vec![
+                published(advisory("csaf", "CVE-2023-0001", 9, "csaf:a", "CWE-1")),
+                published(advisory("osv", "CVE-2023-0001", 1, "osv:old", "CWE-2")),
+                published(advisory("osv", "CVE-2023-0001", 2, "osv:new", "CWE-3")),
+                published(nvd.clone()),
+                published(advisory("csaf", "CVE-2023-0002", 9, "csaf:a", "CWE-1")),
+                published(advisory("osv", "CVE-2023-0002", 1, "osv:old", "CWE-2")),
+                withdrawn("nvd", "CVE-2023-0003"),
+                published(advisory("osv", "CVE-2023-0003", 1, "osv:old", "CWE-2")),
+            ]
+        };
+        let (merged, counts) = merge(records());
+        let words: Vec<_> = merged.iter().map(|one| one.description.as_str()).collect();
+        assert_eq!(words, ["NVD's words.", "osv:old"], "what NVD withdraws stays withdrawn");
+        assert_eq!(merged[0].published.to_string(), "2023-04-02", "the list's day");
+        assert_eq!(merged[1].published.to_string(), "2020-01-01", "no list states one");
+        let heard: Vec<_> = merged[0].cwes.iter().map(|label| label.source.as_str()).collect();
+        assert_eq!(heard, ["osv:new", "osv:old", "csaf:a"]);
+        assert_eq!(merged[0].sources, ["csaf", "nvd", "osv"]);
+        assert_eq!((counts.repeated_in_source, counts.dropped_by_state[&WithdrawnState::Rejected]), (1, 1));
+        assert_eq!(counts.description_from.keys().collect::<Vec<_>>(), ["nvd", "osv"]);
+        let backwards = records().into_iter().rev().collect();
+        assert_eq!(merge(backwards).0, merged);
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub fn question(instruction: &str, input: &str) -> String {
 
 /// One of `phrasings` (not empty): the first outside training, else one that `seed` and `id` choose.
 #[must_use]
-pub fn choose<'a>(phrasings: &[&'a str], split: Split, seed: u64, id: &str) -> &'a str {
+pub(crate) fn choose<'a>(phrasings: &[&'a str], split: Split, seed: u64, id: &str) -> &'a str {
     let at = if split == Split::Train { draw(seed, "phrasing", id) * phrasings.len() as f64 } else { 0.0 };
     phrasings[(at as usize).min(phrasings.len() - 1)]
 }

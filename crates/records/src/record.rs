@@ -17,9 +17,10 @@ pub use self::code::CodePair;
 pub use self::document::{Document, DocumentKind};
 pub use self::exploit::{EpssScore, Exploited};
 pub use self::threat::{AttackPattern, CapecId, Domain, LabelledSentence, Technique, TechniqueId, TechniqueMitigation};
-pub use crate::cvss::{CvssVector, CvssVersion};
+pub use crate::cvss::{CvssError, CvssVector, CvssVersion, Score, Severity, SeverityError};
 pub use crate::id::{CveId, CweId, IdError};
 pub use crate::published::{DateError, Published};
+pub use crate::ssvc::Ssvc;
 
 /// One thing that a source says.
 #[derive(Debug, Clone, PartialEq)]
@@ -152,6 +153,8 @@ pub struct Vulnerability {
     pub cwes: Vec<Label<WeaknessRef>>,
     /// CVSS vectors in the source's order.
     pub cvss: Vec<Label<CvssVector>>,
+    /// SSVC assessments in the source's order.
+    pub ssvc: Vec<Label<Ssvc>>,
     /// Affected products, sorted, each once.
     pub products: Vec<Product>,
     /// Which sources have it, such as `nvd`.
@@ -163,6 +166,32 @@ impl Vulnerability {
     #[must_use]
     pub fn has_cwe(&self) -> bool {
         self.cwes.iter().any(|label| label.value.cwe().is_some())
+    }
+
+    /// The CVSS vectors of `version`, best source first, as [`ranked`] says.
+    #[must_use]
+    pub fn cvss_of(&self, version: CvssVersion) -> Vec<&Label<CvssVector>> {
+        let mut found = ranked(&self.cvss);
+        found.retain(|label| label.value.version() == version);
+        found
+    }
+}
+
+/// `labels`, best source first: NVD's primary labels, NVD's others, the CNA's, an ADP's; of one kind of source the main
+/// word before others and a field before free text; what is alike in all that, in the given order.
+#[must_use]
+pub fn ranked<T>(labels: &[Label<T>]) -> Vec<&Label<T>> {
+    let mut ranked: Vec<&Label<T>> = labels.iter().collect();
+    ranked.sort_by_key(|label| (rank_of_source(&label.source), label.from_text, !label.primary));
+    ranked
+}
+
+/// 0 for the source that is asked first.
+fn rank_of_source(source: &str) -> u8 {
+    match source.split(':').next() {
+        Some("nvd") => 0,
+        Some("cna") => 1,
+        _ => 2,
     }
 }
 
@@ -371,13 +400,30 @@ pub enum RejectReason {
     BadCvss,
     /// A CWE label that is neither a CWE ID nor a placeholder of NVD; the rest of the record is kept.
     BadCwe,
+    /// An SSVC assessment without a known value for each of its decision points; the rest of the record is kept.
+    BadSsvc,
+    /// A reference to a CVE, technique or pattern that is none or leads nowhere; the rest of the record is kept.
+    BadReference,
+    /// Its source has withdrawn it; nothing is made of it, and that is no failure.
+    Withdrawn,
+    /// Nobody has looked at its labels yet.
+    Unreviewed,
+    /// It has no text of its own, or none that says anything; that is no failure either.
+    NoText,
 }
 
 impl RejectReason {
     /// Whether the whole record is lost, not only a label of it.
     #[must_use]
     pub fn loses_record(self) -> bool {
-        !matches!(self, Self::BadCvss | Self::BadCwe | Self::BadDate)
+        let label = matches!(self, Self::BadCvss | Self::BadCwe | Self::BadSsvc | Self::BadDate | Self::BadReference);
+        !label && !self.sets_aside()
+    }
+
+    /// Whether the record is as it should be, only there is nothing in it to learn from.
+    #[must_use]
+    pub fn sets_aside(self) -> bool {
+        matches!(self, Self::Withdrawn | Self::Unreviewed | Self::NoText)
     }
 }
 
@@ -392,6 +438,11 @@ impl fmt::Display for RejectReason {
             Self::TooLarge => "too large",
             Self::BadCvss => "bad CVSS vector",
             Self::BadCwe => "bad CWE label",
+            Self::BadSsvc => "bad SSVC assessment",
+            Self::BadReference => "bad reference",
+            Self::Withdrawn => "withdrawn",
+            Self::Unreviewed => "unreviewed",
+            Self::NoText => "no text",
         })
     }
 }
@@ -408,6 +459,31 @@ mod tests {
             assert_eq!(label.cwe().is_some(), text == "CWE-79");
         }
         assert!("NVD-CWE-new".parse::<WeaknessRef>().is_err());
+    }
+
+    #[test]
+    fn vectors_of_a_version_come_with_the_best_source_first() {
+        let label = |source: &str, primary, text: &str| Label {
+            value: text.parse::<CvssVector>().unwrap(),
+            source: source.into(),
+            primary,
+            from_text: false,
+        };
+        let base = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H";
+        let labels = [
+            label("adp:CISA-ADP", false, &format!("{base}/A:N")),
+            label("cna:acme", true, &format!("{base}/A:L")),
+            label("nvd", false, &format!("{base}/A:H")),
+            label("nvd", true, "AV:N/AC:L/Au:N/C:P/I:P/A:P"),
+            label("nvd", true, &format!("{base}/A:L/E:U")),
+        ];
+        let one =
+            Vulnerability { cvss: labels.to_vec(), ..crate::merge::tests::vulnerability("CVE-2024-0001", "A hole.") };
+        let found: Vec<_> = one.cvss_of(CvssVersion::V3_1).into_iter().map(|label| label.source.as_str()).collect();
+        assert_eq!(found, ["nvd", "nvd", "cna:acme", "adp:CISA-ADP"]);
+        assert_eq!(one.cvss_of(CvssVersion::V3_1)[0], &labels[4]);
+        assert_eq!(one.cvss_of(CvssVersion::V2), [&labels[3]]);
+        assert!(one.cvss_of(CvssVersion::V4_0).is_empty());
     }
 
     #[test]

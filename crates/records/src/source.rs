@@ -4,11 +4,16 @@ use std::io::BufRead;
 
 use crate::error::{Error, Result};
 use crate::format::Format;
+use crate::input::walk::may_be_data;
 use crate::record::{Record, Reject};
-use crate::sources::{cvelist::CveList, cwe::Cwe, nvd::Nvd};
+use crate::sources::{
+    attack::Attack, capec::Capec, certcc::CertCc, csaf::Csaf, cvelist::CveList, cwe::Cwe, documents::Documents,
+    epss::Epss, kev::Kev, nvd::Nvd, osv::Osv, sigma::Sigma, sven::Sven, tram::Tram,
+};
 
 /// Every source.
-pub static ALL: &[&dyn Source] = &[&Nvd, &CveList, &Cwe];
+pub static ALL: &[&dyn Source] =
+    &[&Nvd, &CveList, &Cwe, &Capec, &Attack, &Kev, &Epss, &Osv, &Csaf, &CertCc, &Sigma, &Tram, &Sven, &Documents];
 
 /// Where a parser puts its records and rejects, one after the other.
 pub type Sink<'a> = &'a mut dyn FnMut(Result<Record, Reject>);
@@ -29,6 +34,11 @@ pub trait Source: Sync {
 
     /// Whether a file that begins like this is for it.
     fn accepts(&self, format: Format) -> bool;
+
+    /// Whether a file in a folder or archive is worth opening, by its place.
+    fn wants(&self, place: &str) -> bool {
+        may_be_data(place)
+    }
 
     /// Streams one opened and decompressed file into `sink`; `place` is how errors and rejects call the file.
     ///
@@ -114,6 +124,10 @@ pub(crate) mod tests {
                 let message = parse(*source, text).unwrap_err().to_string();
                 assert!(message.contains("`here` looks like ") && message.contains(looks), "{message}");
                 assert!(message.ends_with(&format!("hint: source `{better}` reads that")), "{message}");
+            }
+            // For it, a web page and an empty file are documents without text.
+            if source.name() == "documents" {
+                continue;
             }
             let message = parse(*source, "<html>404</html>").unwrap_err().to_string();
             assert!(message.contains("a web page") && message.contains("no source reads that"), "{message}");

@@ -135,6 +135,13 @@ pub struct Rules {
 /// Places every thing; the same ones for the same things in the same order.
 #[must_use]
 pub fn place(things: &[Thing<'_>], rules: &Rules) -> (Vec<Place>, GroupCounts) {
+    let (placed, _, counts) = place_in_groups(things, rules);
+    (placed, counts)
+}
+
+/// As [`place`], with the group of each thing, of those without a place too.
+#[must_use]
+pub fn place_in_groups(things: &[Thing<'_>], rules: &Rules) -> (Vec<Place>, Vec<u32>, GroupCounts) {
     let texts: Vec<&str> = things.iter().map(|one| one.text).collect();
     let grouping = group(&texts, &rules.thresholds);
     let groups = join_origins(things, grouping.groups);
@@ -144,7 +151,7 @@ pub fn place(things: &[Thing<'_>], rules: &Rules) -> (Vec<Place>, GroupCounts) {
         placed.push(place_one(thing, Placed { split: split_of_group[&group], group: u64::from(group) }, rules));
     }
     agree_with_cves(things, &mut placed);
-    (placed, grouping.counts)
+    (placed, groups, grouping.counts)
 }
 
 /// Groups that share an origin become one, named by their smallest member.
@@ -177,23 +184,31 @@ fn splits_of_groups(things: &[Thing<'_>], groups: &[u32], rules: &Rules) -> Hash
         }
         names.entry(group).and_modify(|known| *known = thing.id.min(*known)).or_insert(thing.id);
     }
-    let split = |(group, name): (u32, &str)| (group, dated.get(&group).copied().unwrap_or_else(|| rules.draw(name)));
+    let split = |(group, name): (u32, &str)| {
+        (
+            group,
+            dated.get(&group).copied().unwrap_or_else(|| draw_split(name, (rules.validation_share, rules.test_share))),
+        )
+    };
     names.into_iter().map(split).collect()
 }
 
-impl Rules {
-    /// The split that a name draws: a function of the name alone, so that later editions keep it.
-    fn draw(&self, name: &str) -> Split {
-        let digest = Sha256::digest(name.as_bytes());
-        let head = u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"));
-        let at = head as f64 / u64::MAX as f64;
-        if at < self.test_share {
-            Split::Test
-        } else if at < self.test_share + self.validation_share {
-            Split::Validation
-        } else {
-            Split::Train
-        }
+/// A number that a name fixes.
+pub(crate) fn name_hash(name: &str) -> u64 {
+    let digest = Sha256::digest(name.as_bytes());
+    u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
+}
+
+/// The split that a name draws: a function of the name and the shares (of validation, of test) alone, so that later
+/// editions keep it.
+pub(crate) fn draw_split(name: &str, (validation, test): (f64, f64)) -> Split {
+    let at = name_hash(name) as f64 / u64::MAX as f64;
+    if at < test {
+        Split::Test
+    } else if at < test + validation {
+        Split::Validation
+    } else {
+        Split::Train
     }
 }
 
@@ -315,7 +330,7 @@ mod tests {
         assert_eq!(placed[0], placed[1]);
         things.reverse();
         assert_eq!(place(&things, &rules()).0[0].unwrap().split, placed[0].unwrap().split);
-        let drawn: Vec<Split> = (0..2000).map(|at| rules().draw(&format!("CWE-{at}"))).collect();
+        let drawn: Vec<Split> = (0..2000).map(|at| draw_split(&format!("CWE-{at}"), (0.1, 0.1))).collect();
         let tests = drawn.iter().filter(|split| **split == Split::Test).count();
         assert!((150..250).contains(&tests), "{tests}");
     }

@@ -2,16 +2,37 @@
 
 use std::collections::BTreeMap;
 
-use crate::conversation::Role;
+use crate::conversation::{Conversation, Role};
 use crate::corpus::Corpus;
 use crate::dataset::{Example, LabelInfo, Split};
 use crate::error::{Error, Result};
 use crate::hierarchy::Hierarchy;
 use crate::manifest::TaskCounts;
-use crate::tasks::{cwe_classify::CweClassify, document::Document};
+use crate::record::Vulnerability;
+use crate::split::Placed;
+use crate::tasks::{
+    attack_map::AttackMap, capec_map::CapecMap, cvss_vector::CvssVectorTask, cwe_classify::CweClassify,
+    document::Document, explain::Explain, extract::Extract, mitigation::Mitigation, probe::Probe, qa::Qa,
+    severity::SeverityTask, ssvc::SsvcTask, summarise::Summarise, vulnerable_code::VulnerableCode,
+};
 
 /// Every task.
-pub static ALL: &[&dyn Task] = &[&CweClassify, &Document];
+pub static ALL: &[&dyn Task] = &[
+    &CweClassify,
+    &CvssVectorTask,
+    &SeverityTask,
+    &SsvcTask,
+    &CapecMap,
+    &AttackMap,
+    &Mitigation,
+    &Explain,
+    &Qa,
+    &Summarise,
+    &VulnerableCode,
+    &Extract,
+    &Document,
+    &Probe,
+];
 
 /// The task called `name`.
 ///
@@ -47,6 +68,90 @@ pub struct Grade {
     pub credit: f64,
     /// How its parts fared, by name, where the answer has parts (as the metrics of a CVSS vector have).
     pub parts: BTreeMap<&'static str, f64>,
+}
+
+/// What an example is about: one thing with its place, before a question is made of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// ID of the example. What stands before a `#` names the thing, so that several examples of one thing can be told.
+    pub id: String,
+    /// Day or year of publication; empty where none is known.
+    pub published: String,
+    /// Where it stands.
+    pub placed: Placed,
+    /// The sources that it is made of.
+    pub sources: Vec<String>,
+}
+
+impl Subject {
+    /// A CVE.
+    #[must_use]
+    pub fn vulnerability(one: &Vulnerability, placed: Placed) -> Self {
+        Self { id: one.id.to_string(), published: one.published.to_string(), placed, sources: one.sources.clone() }
+    }
+
+    /// Something that `source` says, of no date.
+    #[must_use]
+    pub fn undated(id: String, placed: Placed, source: &str) -> Self {
+        Self { id, published: String::new(), placed, sources: vec![source.to_owned()] }
+    }
+
+    /// The example in which `task` asks about it.
+    #[must_use]
+    pub fn example(self, task: &dyn Task, conversation: Conversation, gold: Option<String>) -> (Split, Example) {
+        let Self { id, published, placed, sources } = self;
+        let example = Example {
+            id,
+            task: task.name().into(),
+            published,
+            group: placed.group,
+            sources,
+            weight: 1.0,
+            private: false,
+            conversation,
+            gold,
+        };
+        (placed.split, example)
+    }
+}
+
+impl Made {
+    /// These examples with their count, and no labels.
+    #[must_use]
+    pub fn of(examples: Vec<(Split, Example)>) -> Self {
+        let mut made = Self { examples, ..Self::default() };
+        for (split, _) in &made.examples {
+            *made.counts.examples.entry(*split).or_default() += 1;
+        }
+        made
+    }
+
+    /// With a label set of these names and titles, most frequent in training first, then by name.
+    #[must_use]
+    pub fn with_labels(mut self, mut titles: BTreeMap<String, String>) -> Self {
+        let mut counts: BTreeMap<String, usize> = titles.keys().map(|name| (name.clone(), 0)).collect();
+        for (split, example) in &self.examples {
+            if let (Split::Train, Some(count)) = (split, example.gold.as_ref().and_then(|gold| counts.get_mut(gold))) {
+                *count += 1;
+            }
+        }
+        let mut ordered: Vec<(String, usize)> = counts.into_iter().collect();
+        ordered.sort_by(|left, right| right.1.cmp(&left.1).then_with(|| left.0.cmp(&right.0)));
+        let info = |(name, train_count): (String, usize)| LabelInfo {
+            title: titles.remove(&name).unwrap_or_default(),
+            name,
+            train_count,
+            ancestors: Vec::new(),
+        };
+        self.labels = ordered.into_iter().map(info).collect();
+        self.counts.labels = self.labels.len() as u64;
+        self
+    }
+
+    /// One more record that gave no example.
+    pub fn leave_out(&mut self, reason: &str) {
+        *self.counts.left_out.entry(reason.into()).or_default() += 1;
+    }
 }
 
 /// One kind of question.

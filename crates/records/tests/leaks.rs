@@ -316,7 +316,10 @@ fn all_real_cves_are_placed_without_a_leak_and_would_leak_otherwise() {
         let start = Instant::now();
         let (report, counts) = placed_and_checked(things, thresholds);
         let (kinds, seconds) = (kinds(&report), start.elapsed().as_secs_f64());
-        aloud(&format!("ran: leaks among {} real CVEs, {thresholds:?}: {counts:?}, {kinds:?}, {seconds:.1} s", things.len()));
+        aloud(&format!(
+            "ran: leaks among {} real CVEs, {thresholds:?}: {counts:?}, {kinds:?}, {seconds:.1} s",
+            things.len()
+        ));
         report
     };
     let report = told(BOTH, &things);

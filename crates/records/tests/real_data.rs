@@ -1,10 +1,13 @@
 //! The smallest real feeds beside the repository, where they are there.
 
-use std::io::Write as _;
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 
 use wardsmith_records::dataset::Split;
+use wardsmith_records::ingest::ingest;
 use wardsmith_records::prepare::{PrepareOptions, prepare};
+use wardsmith_records::record::{CvssVector, RejectReason};
 
 /// Says it even where the test passes: `cargo test` keeps what `println!` says to itself.
 fn aloud(text: &str) {
@@ -44,4 +47,56 @@ fn the_smallest_real_feeds_are_prepared_without_a_reject() {
     assert!(xss.title.contains("Cross-site Scripting"), "{xss:?}");
     assert_eq!(xss.ancestors, ["CWE-74", "CWE-707"]);
     aloud(&format!("ran: the smallest real feeds, {} CVEs", report.merge.described));
+}
+
+#[test]
+fn nearly_every_record_of_vulnrichment_has_an_assessment_and_scores_that_are_ours() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/cvelist/cve-records-5-vulnrichment.jsonl.gz");
+    if !path.exists() {
+        aloud("skipped: the records of Vulnrichment; needs ../shared/data");
+        return;
+    }
+    let found = ingest(&[("cvelist".to_owned(), path.clone())], 0.01, &|_, _| {}).unwrap();
+    let lost = &found.counts["cvelist"].labels_rejected;
+    assert_eq!((found.merge.with_ssvc, lost.get(&RejectReason::BadSsvc)), (59_565, None), "{lost:?}");
+    let labels: BTreeMap<&str, usize> =
+        found.knowledge.vulnerabilities.iter().flat_map(|one| &one.ssvc).fold(BTreeMap::new(), |mut counts, label| {
+            *counts.entry(label.source.split(':').next().unwrap()).or_default() += 1;
+            counts
+        });
+    assert_eq!(labels, [("adp", 59_565), ("cna", 2)].into());
+
+    let file = std::fs::File::open(path).unwrap();
+    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for line in BufReader::new(flate2::read::MultiGzDecoder::new(file)).lines() {
+        let record: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        compare(&record["containers"], &mut counts);
+    }
+    let (all, agreed) = counts.values().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    aloud(&format!("ran: Vulnrichment, {all} stated scores, {agreed} are ours: {counts:?}"));
+    // CNAs state scores by hand too, some of them for another vector.
+    assert!(agreed * 1000 > all * 995, "{counts:?}");
+}
+
+/// Counts the scores that stand beside a vector, and those of them that are ours, by the version's field.
+fn compare(value: &serde_json::Value, counts: &mut BTreeMap<String, (usize, usize)>) {
+    match value {
+        serde_json::Value::Array(all) => all.iter().for_each(|one| compare(one, counts)),
+        serde_json::Value::Object(fields) => {
+            for (name, one) in fields.iter().filter(|(name, _)| name.starts_with("cvssV")) {
+                let vector = one["vectorString"].as_str().and_then(|text| text.parse::<CvssVector>().ok());
+                if let (Some(vector), Some(stated)) = (vector, one["baseScore"].as_f64()) {
+                    let count = counts.entry(name.clone()).or_default();
+                    count.0 += 1;
+                    let ours = [vector.base_score(), vector.score()];
+                    if ours.iter().any(|ours| (ours.to_f64() - stated).abs() < 1e-6) {
+                        count.1 += 1;
+                    }
+                }
+            }
+            fields.values().for_each(|one| compare(one, counts));
+        }
+        _ => {}
+    }
 }

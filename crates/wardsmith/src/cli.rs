@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Fine-tune, evaluate and run a vulnerability language model on your own machine.
 #[derive(Debug, Parser)]
@@ -22,9 +22,14 @@ pub(crate) enum Command {
     /// Show the whole way, offline, on what is built in: prepare, tune, evaluate, classify.
     #[command(after_help = "Example:\n  wardsmith demo --out my-demo")]
     Demo(Demo),
+    /// Fetch public feeds from their original servers or a mirror: resumable, verified, recorded in a lock file.
+    #[command(
+        after_help = "Examples:\n  wardsmith fetch --list\n  wardsmith fetch nvd cvelist cwe --into feeds\n  wardsmith fetch --into feeds                  (what is there, once more)\n  wardsmith fetch --locked feeds/wardsmith.lock.json --mirror copies --into feeds-of-then\n\nA mirror holds the file of https://HOST/PATH under HOST/PATH. NVD_API_KEY is the key of feed nvd-api; ALL_PROXY, HTTPS_PROXY, HTTP_PROXY, NO_PROXY and SSL_CERT_FILE count."
+    )]
+    Fetch(Fetch),
     /// Turn feeds into a dataset: merged records, near-duplicates grouped, split by date.
     #[command(
-        after_help = "Examples:\n  wardsmith prepare recipes/cwe-classify.toml --out data/cwe\n  wardsmith prepare --source nvd=feeds/nvd --source cwe=cwec_latest.xml.zip --task cwe_classify --out data/cwe"
+        after_help = "Examples:\n  wardsmith prepare recipes/cwe-classify.toml --out data/cwe\n  wardsmith prepare --source nvd=feeds/nvd --source cwe=cwec_latest.xml.zip --task cwe_classify --out data/cwe\n  wardsmith prepare recipes/cwe-classify.toml --explain CVE-2021-44228      (what becomes of it, and why)"
     )]
     Prepare(Prepare),
     /// Train a byte-level BPE tokenizer on a dataset's training texts.
@@ -45,6 +50,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  wardsmith classify --model runs/cwe/model \"A heap overflow in the PNG decoder …\"\n  wardsmith classify --model runs/cwe/model --json < descriptions.txt"
     )]
     Classify(Classify),
+    /// Write a dataset for others: a Hugging Face dataset folder, or JSON lines of chats. Private examples stay behind.
+    #[command(
+        after_help = "Examples:\n  wardsmith export --data data/cwe --format hf --out cwe-dataset\n  wardsmith export --data data/cwe --format chat --out cwe-chats"
+    )]
+    Export(Export),
 }
 
 /// `wardsmith demo`.
@@ -55,27 +65,67 @@ pub(crate) struct Demo {
     pub out: PathBuf,
 }
 
+/// `wardsmith fetch`.
+#[derive(Debug, Args)]
+pub(crate) struct Fetch {
+    /// The feeds, as --list names them; by default those that were fetched before, or that the lock file names.
+    pub source: Vec<String>,
+    /// The folder to fetch into; each feed gets a folder in it.
+    #[arg(long, value_name = "DIR", required_unless_present = "list")]
+    pub into: Option<PathBuf>,
+    /// A server or folder that stands in for all original servers.
+    #[arg(long, value_name = "URL|FOLDER")]
+    pub mirror: Option<String>,
+    /// Fetch exactly the files of this wardsmith.lock.json, and refuse any that differ.
+    #[arg(long, value_name = "FILE")]
+    pub locked: Option<PathBuf>,
+    /// An ecosystem of feed ghsa, such as npm or PyPI; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub ecosystem: Vec<String>,
+    /// A provider of feed csaf: a domain, or the address of its provider-metadata.json; may be given several times.
+    #[arg(long, value_name = "URL")]
+    pub provider: Vec<String>,
+    /// Leave earlier years out, in feeds that come by year (nvd, csaf, certcc).
+    #[arg(long, value_name = "YEAR", value_parser = clap::value_parser!(i16).range(1990..=2200))]
+    pub since: Option<i16>,
+    /// Show all feeds, and fetch nothing.
+    #[arg(long, conflicts_with_all = ["source", "into", "mirror", "locked", "verify"])]
+    pub list: bool,
+    /// Hold what is there against its lock file, and fetch nothing.
+    #[arg(long, conflicts_with_all = ["source", "mirror", "locked"])]
+    pub verify: bool,
+}
+
 /// `wardsmith prepare`.
 #[derive(Debug, Args)]
 pub(crate) struct Prepare {
     /// The recipe; its table `prepare` is used.
     #[arg(required_unless_present = "source")]
     pub recipe: Option<PathBuf>,
-    /// A source (nvd, cvelist, cwe) and its file, archive or folder; once for each source.
+    /// A source (nvd, cvelist, cwe, …) and its file, archive or folder; once for each source.
     #[arg(long, value_name = "NAME=PATH", conflicts_with = "recipe")]
     pub source: Vec<String>,
-    /// The task: cwe_classify, or document for pretraining text.
+    /// A task, such as cwe_classify, or document for pretraining text; once for each task.
     #[arg(long, value_name = "NAME", conflicts_with = "recipe")]
-    pub task: Option<String>,
+    pub task: Vec<String>,
     /// Change one value of the recipe, such as prepare.test_from=2023-01-01.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// A source whose records may teach, but are never exported or quoted; once for each source.
+    #[arg(long, value_name = "NAME")]
+    pub private: Vec<String>,
     /// Where to write the dataset.
-    #[arg(long, value_name = "DATASET")]
-    pub out: PathBuf,
+    #[arg(long, value_name = "DATASET", required_unless_present = "explain")]
+    pub out: Option<PathBuf>,
     /// Replace an existing dataset.
     #[arg(long)]
     pub overwrite: bool,
+    /// Write nothing, but tell what becomes of one record and why: a CVE, CWE, CAPEC, technique or document ID.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["out", "overwrite"])]
+    pub explain: Option<String>,
+    /// Tell it as JSON.
+    #[arg(long, requires = "explain")]
+    pub json: bool,
 }
 
 /// `wardsmith tokenizer`.
@@ -135,6 +185,9 @@ pub(crate) struct Eval {
     /// The dataset.
     #[arg(long, value_name = "DATASET")]
     pub data: PathBuf,
+    /// The task to measure, where the dataset holds several.
+    #[arg(long, value_name = "NAME")]
+    pub task: Option<String>,
     /// Where to write report.json and report.html.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -163,7 +216,7 @@ impl Eval {
     pub(crate) fn new(model: PathBuf, base: Option<PathBuf>, data: PathBuf, out: PathBuf) -> Self {
         let split = "test".to_owned();
         let (max_examples, method, no_baselines) = (None, Method::Auto, false);
-        Self { model, base, data, out, split, max_examples, method, no_baselines, run: None, seed: 0 }
+        Self { model, base, data, task: None, out, split, max_examples, method, no_baselines, run: None, seed: 0 }
     }
 }
 
@@ -191,4 +244,33 @@ impl Classify {
     pub(crate) fn new(model: PathBuf, text: Vec<String>) -> Self {
         Self { model, text, data: None, top: 3, json: false }
     }
+}
+
+/// `wardsmith export`.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// A prepared dataset.
+    #[arg(long, value_name = "DATASET")]
+    pub data: PathBuf,
+    /// What to write.
+    #[arg(long, value_enum)]
+    pub format: ExportFormat,
+    /// What the dataset is called on its card.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where to write it.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Replace an older export.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// What `wardsmith export` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Parquet files and a dataset card, as the Hugging Face Hub and its `datasets` read them.
+    Hf,
+    /// A file of JSON lines a task and split, as TRL, Axolotl and OpenAI's fine-tuning read them.
+    Chat,
 }

@@ -3,6 +3,8 @@
 pub(crate) mod classify;
 pub(crate) mod demo;
 pub(crate) mod eval;
+pub(crate) mod export;
+pub(crate) mod fetch;
 pub(crate) mod prepare;
 pub(crate) mod tokenizer;
 pub(crate) mod tune;
@@ -19,10 +21,12 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
     }
     match cli.command {
         Command::Demo(args) => demo::run(&args),
+        Command::Fetch(args) => fetch::run(&args),
         Command::Prepare(args) => prepare::run(&args),
         Command::Tokenizer(args) => tokenizer::run(&args),
         Command::Tune(args) => tune::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Classify(args) => classify::run(&args),
+        Command::Export(args) => export::run(&args),
     }
 }

@@ -1,6 +1,7 @@
 //! `wardsmith.json` in a model folder: what the model was tuned for and what it was made of. Plain data; every type here
 //! is a part of that file. Folders from elsewhere have none, and are used all the same.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -13,7 +14,7 @@ const FILE: &str = "wardsmith.json";
 /// The `format` of every such file.
 const FORMAT: &str = "wardsmith-model";
 /// The version that this code reads and writes.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 /// No such file is larger.
 const MAX_BYTES: u64 = 16 << 20;
 
@@ -24,10 +25,9 @@ pub(crate) struct ModelManifest {
     format_version: u32,
     /// The program and its version.
     pub(crate) created_by: String,
-    /// The task it was tuned for.
-    pub(crate) task: String,
-    /// The labels it chooses from, in the order of the dataset; empty where answers are no labels.
-    pub(crate) labels: Vec<LabelInfo>,
+    /// The tasks it was tuned for, each with the labels to choose from in the order of the dataset; none where answers
+    /// are no labels.
+    pub(crate) tasks: BTreeMap<String, Vec<LabelInfo>>,
     /// Longer questions are cut.
     pub(crate) max_len_tokens: usize,
     /// SHA-256 of the dataset's manifest, which in turn holds those of its files.
@@ -40,13 +40,12 @@ pub(crate) struct ModelManifest {
 
 impl ModelManifest {
     /// A manifest of the current version.
-    pub(crate) fn new(task: String, labels: Vec<LabelInfo>, max_len_tokens: usize, sources: Sources) -> Self {
+    pub(crate) fn new(tasks: BTreeMap<String, Vec<LabelInfo>>, max_len_tokens: usize, sources: Sources) -> Self {
         Self {
             format: FORMAT.into(),
             format_version: FORMAT_VERSION,
             created_by: concat!("wardsmith ", env!("CARGO_PKG_VERSION")).into(),
-            task,
-            labels,
+            tasks,
             max_len_tokens,
             dataset_sha256: sources.dataset_sha256,
             run_sha256: sources.run_sha256,
@@ -105,7 +104,7 @@ mod tests {
             train_count: 3,
             ancestors: vec!["CWE-74".into()],
         };
-        let manifest = ModelManifest::new("cwe_classify".into(), vec![label], 256, sources);
+        let manifest = ModelManifest::new([("cwe_classify".into(), vec![label])].into(), 256, sources);
         manifest.write(folder.path()).unwrap();
         assert_eq!(ModelManifest::read(folder.path()).unwrap(), Some(manifest));
         for text in ["{", "{}", "[]"] {

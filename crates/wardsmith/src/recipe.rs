@@ -7,6 +7,7 @@
 mod check;
 mod mistake;
 mod overrides;
+mod prepare_section;
 mod reader;
 mod sections;
 mod tree;
@@ -16,7 +17,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use wardsmith_records::label::CwePolicy;
 use wardsmith_records::record::Published;
+use wardsmith_records::refine::RefinePolicy;
 
 pub(crate) use mistake::RecipeErrors;
 
@@ -51,9 +54,9 @@ pub(crate) struct Recipe {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct PrepareRecipe {
     /// Files or folders by the name of the source that reads them.
-    pub sources: BTreeMap<String, PathBuf>,
-    /// The name of a task of [`wardsmith_records::task::ALL`].
-    pub task: String,
+    pub sources: BTreeMap<String, Paths>,
+    /// Names of tasks of [`wardsmith_records::task::ALL`].
+    pub tasks: Vec<String>,
     /// A weakness is a label where at least so many training examples have it.
     pub min_train_examples: usize,
     /// First day of validation.
@@ -64,8 +67,37 @@ pub(crate) struct PrepareRecipe {
     pub near_duplicate_similarity: f64,
     /// Share of broken records in one source above which the run fails.
     pub max_reject_rate: f64,
+    /// How the weakness of a CVE is decided.
+    pub cwe_labels: CwePolicy,
+    /// What becomes of texts.
+    pub texts: RefinePolicy,
+    /// How many of each task's phrasings training uses; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phrasings: Option<usize>,
+    /// Share of training examples whose right answer is that the text says too little.
+    pub decline_share: f64,
+    /// Sources whose records may teach, but are never exported or quoted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub private: Vec<String>,
     /// Limits on the number of examples, by split.
     pub max_examples: MaxExamples,
+}
+
+/// One path, or several that one source reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Paths(
+    /// At least one.
+    #[serde(serialize_with = "one_or_several")]
+    pub Vec<PathBuf>,
+);
+
+#[expect(clippy::ptr_arg, reason = "serde hands over what the field holds")]
+fn one_or_several<S: serde::Serializer>(paths: &Vec<PathBuf>, out: S) -> Result<S::Ok, S::Error> {
+    match paths.as_slice() {
+        [one] => one.serialize(out),
+        several => several.serialize(out),
+    }
 }
 
 /// At most so many examples of each split; no limit where it is silent.
@@ -132,6 +164,9 @@ pub(crate) struct TrainRecipe {
     /// A prepared folder; the command line may give it instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dataset: Option<PathBuf>,
+    /// The tasks of the dataset to learn, each with its share: 1 is every example once an epoch. Empty: all tasks, 1.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub mixture: BTreeMap<String, f64>,
     /// Longer examples are cut.
     pub max_len_tokens: usize,
     /// Tokens of one forward and backward pass; at least `max_len_tokens`.
@@ -267,7 +302,7 @@ seed = 3
 
 [prepare]
 sources = { nvd = "../feeds/nvd", cwe = "../feeds/cwe" }
-task = "cwe_classify"
+tasks = ["cwe_classify"]
 validation_from = 2023-07-01
 test_from = "2024-01-01"
 max_examples = { validation = 2000 }
@@ -351,7 +386,7 @@ precision = "bf16"
             ("train.warmup_steps=1001", "longer than the training"),
             ("train.max_len_tokens=5000", "more than `tokens_per_pack`"),
             ("prepare.validation_from=2024-01-01", "not after"),
-            ("prepare.task=document", "has no labels"),
+            ("prepare.tasks=[\"document\"]", "has no labels"),
             ("model.init={model_type=\"llama\"}", "nothing to adapt"),
         ] {
             let all = mistakes(FULL, &[set]);

@@ -11,6 +11,7 @@ use wardsmith_model::checkpoint::{self, Wanted};
 use wardsmith_model::weights::Precision;
 use wardsmith_model::{Batch, Model, Purpose};
 use wardsmith_records::dataset::{Dataset, Example, Split};
+use wardsmith_records::mixture;
 use wardsmith_records::task::{self, Task};
 use wardsmith_tokens::{Limits, Renderer, Shard, ShardKey, Tokenizer, ordered_packs};
 use wardsmith_train::feed::batch;
@@ -25,8 +26,27 @@ pub(crate) const DEFAULT_MAX_LEN_TOKENS: usize = 1024;
 const ANSWER_TOKENS: usize = 40;
 
 /// The label names of a dataset, by class.
-pub(crate) fn label_names(dataset: &Dataset) -> Vec<String> {
-    dataset.labels().iter().map(|l| l.name.clone()).collect()
+pub(crate) fn label_names(dataset: &Dataset, task: &str) -> Vec<String> {
+    dataset.labels(task).iter().map(|l| l.name.clone()).collect()
+}
+
+/// What is learned of a dataset: tasks with their shares.
+pub(crate) type Mix = Vec<(&'static dyn Task, f64)>;
+
+/// The mixture that a recipe names, or every task of the dataset once.
+pub(crate) fn mix(dataset: &Dataset, train: &TrainRecipe) -> Result<Mix> {
+    let named = |(name, share): (&String, &f64)| Ok((task::by_name(dataset.task(Some(name))?)?, *share));
+    let all = || dataset.manifest.tasks.iter().map(|name| Ok((task::by_name(name)?, 1.0))).collect();
+    if train.mixture.is_empty() { all() } else { train.mixture.iter().map(named).collect() }
+}
+
+/// The examples of a mixture in `split`; shares and weights count in training only.
+fn mixed(dataset: &Dataset, mix: &Mix, split: Split, seed: u64) -> Result<Vec<(&'static dyn Task, Vec<Example>)>> {
+    let examples = |(task, share): &(&'static dyn Task, f64)| {
+        let all = dataset.examples(task.name(), split)?;
+        Ok((*task, if split == Split::Train { mixture::weigh(all, *share, seed) } else { all }))
+    };
+    mix.iter().map(examples).collect()
 }
 
 /// The tokenizer and template for a model, limited to what the model's positions allow.
@@ -124,75 +144,70 @@ pub(crate) fn trained(folder: &Path, labels: &[String]) -> Result<Model> {
     Ok(model)
 }
 
-/// The task whose examples a dataset holds.
-pub(crate) fn task_of(dataset: &Dataset) -> Result<&'static dyn Task> {
-    let [name] = dataset.manifest.tasks.as_slice() else {
-        bail!(
-            "the dataset `{}` holds {} tasks\nhint: prepare one dataset for each task",
-            dataset.path.display(),
-            dataset.manifest.tasks.len()
-        );
-    };
-    Ok(task::by_name(name)?)
+/// The task of a dataset that `wanted` names, or its only one.
+pub(crate) fn task_of(dataset: &Dataset, wanted: Option<&str>) -> Result<&'static dyn Task> {
+    Ok(task::by_name(dataset.task(wanted)?)?)
 }
 
-/// Tokenises one split for training a model's head; cached in `cache`.
-pub(crate) fn shard(
-    renderer: &Renderer,
-    dataset: &Dataset,
-    split: Split,
-    classes: Option<&[String]>,
-    cache: &Path,
-) -> Result<Arc<Shard>> {
-    let part = format!("{}{}", split.name(), if classes.is_some() { "-classes" } else { "" });
-    let key = ShardKey::new(renderer, dataset_digest(dataset)?, &part);
-    let path = cache.join(format!("{part}.shard"));
-    let task = task_of(dataset)?;
-    let make = || -> Result<Shard> { Ok(render(renderer, task, &dataset.examples(split)?, classes)?) };
-    let (shard, _) = Shard::open_or_make(&path, key, make)?;
-    if shard.truncated() > 0 {
-        let (cut, all) = (say::count(shard.truncated()), say::count(shard.len() as u64));
-        let limit = renderer.limits().max_len_tokens;
-        say::note(format_args!("{cut} of {all} {} texts were cut to {limit} tokens", split.name()));
-    }
-    Ok(Arc::new(shard))
+/// What is tokenised for a training run.
+pub(crate) struct Learned<'a> {
+    /// The tokenizer with its template.
+    pub renderer: &'a Renderer,
+    /// Where the examples lie.
+    pub dataset: &'a Dataset,
+    /// Which of them are learned.
+    pub mix: &'a Mix,
+    /// The classes, for a classifier.
+    pub classes: Option<&'a [String]>,
+    /// Fixes every draw.
+    pub seed: u64,
 }
 
-/// Tokenises examples for a language model, or for a classifier over `classes`.
-fn render(
-    renderer: &Renderer,
-    task: &dyn Task,
-    examples: &[Example],
-    classes: Option<&[String]>,
-) -> wardsmith_tokens::Result<Shard> {
-    let bar = say::bar(examples.len() as u64, "tokenising");
-    let progress = |n: usize| bar.inc(n as u64);
-    let shard = match classes {
-        None => Shard::render(renderer, examples.iter().map(|e| &e.conversation), &progress),
-        Some(classes) => {
-            let class = |e: &Example| classes.iter().position(|c| Some(c) == e.gold.as_ref()).map(|i| i as u32);
-            let pairs = examples.iter().filter_map(|e| Some((task.input(e), class(e)?)));
-            Shard::render_classes(renderer, pairs, &progress)
+impl Learned<'_> {
+    /// Tokenises the training split; cached in `cache`.
+    pub(crate) fn train_shard(&self, cache: &Path) -> Result<Arc<Shard>> {
+        let heads = if self.classes.is_some() { "classes" } else { "text" };
+        let shares: Vec<String> = self.mix.iter().map(|(task, share)| format!("{}*{share}", task.name())).collect();
+        let part = format!("train {heads} {} {}", shares.join(" "), self.seed);
+        let key = ShardKey::new(self.renderer, dataset_digest(self.dataset)?, &part);
+        let make = || -> Result<Shard> { self.render(&mixed(self.dataset, self.mix, Split::Train, self.seed)?) };
+        let (shard, _) = Shard::open_or_make(&cache.join(format!("train-{heads}.shard")), key, make)?;
+        if shard.truncated() > 0 {
+            let (cut, all) = (say::count(shard.truncated()), say::count(shard.len() as u64));
+            let limit = self.renderer.limits().max_len_tokens;
+            say::note(format_args!("{cut} of {all} training texts were cut to {limit} tokens"));
         }
-    };
-    bar.finish_and_clear();
-    shard
-}
-
-/// The validation packs: at most `most` examples, drawn by the seed.
-pub(crate) fn validation(
-    renderer: &Renderer,
-    dataset: &Dataset,
-    classes: Option<&[String]>,
-    train: &TrainRecipe,
-    seed: u64,
-) -> Result<Vec<Batch>> {
-    let examples = draw(dataset.examples(Split::Validation)?, train.eval_max_examples, seed);
-    if examples.is_empty() {
-        return Ok(Vec::new());
+        Ok(Arc::new(shard))
     }
-    let shard = render(renderer, task_of(dataset)?, &examples, classes)?;
-    Ok(ordered_packs(&shard, train.tokens_per_pack)?.map(batch).collect())
+
+    /// The validation packs: of each task at most its part of the recipe's limit, drawn by the seed.
+    pub(crate) fn validation(&self, train: &TrainRecipe) -> Result<Vec<Batch>> {
+        let most = train.eval_max_examples.div_ceil(self.mix.len().max(1));
+        let mut parts = mixed(self.dataset, self.mix, Split::Validation, self.seed)?;
+        parts.iter_mut().for_each(|(_, examples)| *examples = draw(std::mem::take(examples), most, self.seed));
+        if parts.iter().all(|(_, examples)| examples.is_empty()) {
+            return Ok(Vec::new());
+        }
+        let shard = self.render(&parts)?;
+        Ok(ordered_packs(&shard, train.tokens_per_pack)?.map(batch).collect())
+    }
+
+    /// Tokenises examples for a language model, or for a classifier.
+    fn render(&self, parts: &[(&'static dyn Task, Vec<Example>)]) -> Result<Shard> {
+        let all = || parts.iter().flat_map(|(task, examples)| examples.iter().map(move |example| (*task, example)));
+        let bar = say::bar(all().count() as u64, "tokenising");
+        let progress = |n: usize| bar.inc(n as u64);
+        let shard = match self.classes {
+            None => Shard::render(self.renderer, all().map(|(_, example)| &example.conversation), &progress),
+            Some(classes) => {
+                let class = |e: &Example| classes.iter().position(|c| Some(c) == e.gold.as_ref()).map(|i| i as u32);
+                let pairs = all().filter_map(|(task, example)| Some((task.input(example), class(example)?)));
+                Shard::render_classes(self.renderer, pairs, &progress)
+            }
+        };
+        bar.finish_and_clear();
+        Ok(shard?)
+    }
 }
 
 /// Tells Transformers which tokens begin, end and pad a text: its classifiers find the last token by the padding.

@@ -16,12 +16,25 @@ const TABLE: &[(&str, &[&str])] = &[
     ("wardsmith-model", &[]),
     ("wardsmith-tokens", &["wardsmith-records"]),
     ("wardsmith-train", &["wardsmith-tokens", "wardsmith-model"]),
-    ("wardsmith", &["wardsmith-records", "wardsmith-tokens", "wardsmith-model", "wardsmith-train"]),
+    (
+        "wardsmith",
+        &[
+            "wardsmith-fetch",
+            "wardsmith-records",
+            "wardsmith-tables",
+            "wardsmith-tokens",
+            "wardsmith-model",
+            "wardsmith-train",
+        ],
+    ),
     ("xtask", &[]),
+    ("wardsmith-fuzz", &["wardsmith-documents"]),
 ];
 
-/// Crates that open sockets. When `fetch` comes, one of them gets its own rule.
+/// Crates that open sockets.
 const NETWORK: &[&str] = &["reqwest", "ureq", "hyper", "curl", "isahc", "attohttpc", "surf", "minreq"];
+/// The one of them that is used, and by whom. The workspace's list states its version.
+const CLIENT: (&str, &str) = ("ureq", "wardsmith-fetch");
 
 /// Edges outside the table, unknown crates, network crates.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
@@ -36,11 +49,16 @@ fn check_manifest(file: &File) -> Vec<Finding> {
         Err(error) => return vec![finding(format!("is not TOML: {error}"))],
     };
     let dependencies = all_dependencies(&manifest);
-    let network = dependencies.iter().filter(|(_, name)| NETWORK.contains(&name.as_str()));
+    let package = manifest.get("package").and_then(|package| package.get("name")).and_then(Value::as_str);
+    let (client, user) = CLIENT;
+    let may = |name: &str| name == client && package.is_none_or(|package| package == user);
+    let network = dependencies.iter().filter(|(_, name)| NETWORK.contains(&name.as_str()) && !may(name));
     let mut findings: Vec<Finding> = network
-        .map(|(_, name)| finding(format!("depends on `{name}`, which opens sockets; nothing here does yet")))
+        .map(|(_, name)| {
+            finding(format!("depends on `{name}`, which opens sockets; `{user}` alone does, by `{client}`"))
+        })
         .collect();
-    let Some(package) = manifest.get("package").and_then(|package| package.get("name")).and_then(Value::as_str) else {
+    let Some(package) = package else {
         return findings;
     };
     let Some((_, allowed)) = TABLE.iter().find(|(name, _)| *name == package) else {
@@ -112,8 +130,22 @@ mod tests {
 
     #[test]
     fn network_crates_and_unknown_crates_are_found() {
-        assert_eq!(found("[workspace.dependencies]\nureq = \"3\"\n").len(), 1);
+        assert_eq!(found("[workspace.dependencies]\nreqwest = \"3\"\n").len(), 1);
         assert!(found("[package]\nname = \"wardsmith-magic\"\n")[0].contains("no table of edges"));
         assert!(found("[package").first().unwrap().contains("not TOML"));
+    }
+
+    #[test]
+    fn one_client_of_the_network_is_allowed_in_one_crate() {
+        let manifest =
+            |name: &str, line: &str| found(&format!("[package]\nname = \"{name}\"\n[dependencies]\n{line}\n"));
+        assert!(found("[workspace.dependencies]\nureq = \"3\"\n").is_empty());
+        assert!(manifest("wardsmith-fetch", "ureq.workspace = true").is_empty());
+        for name in ["wardsmith-records", "wardsmith-documents", "wardsmith-tables", "wardsmith", "xtask"] {
+            let found = manifest(name, "client = { package = \"ureq\", version = \"3\" }");
+            assert!(found.len() == 1 && found[0].contains("`wardsmith-fetch` alone"), "{name}: {found:?}");
+        }
+        assert_eq!(manifest("wardsmith-fetch", "reqwest = \"0.13\"").len(), 1);
+        assert!(!manifest("wardsmith-records", "wardsmith-fetch.workspace = true").is_empty());
     }
 }

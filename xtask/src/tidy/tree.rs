@@ -4,9 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// Folders that hold nothing written by hand.
-const SKIPPED: &[&str] =
-    &["target", ".git", "runs", "data", "feeds", "models", "reports", "wardsmith-demo", "venv", "__pycache__"];
+/// Folders that hold nothing written by hand, wherever they are.
+const SKIPPED: &[&str] = &["target", ".git", "venv", "__pycache__"];
+/// Outputs at the root, as `.gitignore` has them; deeper down these are names like any other.
+const SKIPPED_AT_ROOT: &[&str] = &["runs", "data", "feeds", "models", "reports", "wardsmith-demo"];
 /// What the rules read; fixtures and data tell of foreign machines and may.
 const READ: &[&str] = &["rs", "toml", "md", "py", "sh", "yml", "yaml"];
 const MAX_FILE_BYTES: u64 = 4 << 20;
@@ -57,7 +58,8 @@ impl Tree {
             let name = entry.file_name().to_string_lossy().into_owned();
             let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
             let kind = entry.file_type()?;
-            if kind.is_dir() && !SKIPPED.contains(&name.as_str()) {
+            let at_root = folder.is_empty() && SKIPPED_AT_ROOT.contains(&name.as_str());
+            if kind.is_dir() && !at_root && !SKIPPED.contains(&name.as_str()) {
                 self.paths.push(path.clone());
                 self.walk(root, &path)?;
             } else if kind.is_file() {
@@ -92,14 +94,21 @@ mod tests {
     #[test]
     fn built_things_are_left_out() {
         let dir = tempfile::tempdir().unwrap();
-        for (path, text) in [("target/a.rs", "x"), ("src/b.rs", "y"), ("src/c.bin", "z"), (".ci/run", "w")] {
+        for (path, text) in [
+            ("target/a.rs", "x"),
+            ("feeds/a.md", "x"),
+            ("src/b.rs", "y"),
+            ("src/c.bin", "z"),
+            ("src/feeds/d.rs", "y"),
+            (".ci/run", "w"),
+        ] {
             let path = dir.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
         let tree = Tree::read(dir.path()).unwrap();
         let read: Vec<&str> = tree.files.iter().map(|file| file.path.as_str()).collect();
-        assert_eq!(read, [".ci/run", "src/b.rs"]);
+        assert_eq!(read, [".ci/run", "src/b.rs", "src/feeds/d.rs"]);
         assert!(tree.paths.contains(&"src/c.bin".to_owned()));
     }
 }

@@ -23,10 +23,10 @@ const MAX_DEPTH: usize = 32;
 
 /// The items of the file, or of all files in the folder, at `path`.
 pub(super) fn rows(path: &Path) -> Result<(InputSummary, Vec<Row>)> {
-    let Input { summary, units } = Input::open(path)?;
+    let Input { summary, units } = Input::open(path, &is_data)?;
     let mut rows = Vec::new();
     for unit in &units {
-        input::read(unit, &mut |reader, place| {
+        input::read(unit, &is_data, &mut |reader, place| {
             let mut bytes = Vec::new();
             let read = reader.take(MAX_BYTES + 1).read_to_end(&mut bytes);
             read.map_err(|source| Error::Damaged { place: place.into(), detail: source.to_string() })?;
@@ -39,6 +39,12 @@ pub(super) fn rows(path: &Path) -> Result<(InputSummary, Vec<Row>)> {
         })?;
     }
     Ok((summary, rows))
+}
+
+/// Whether a file of a folder or archive holds items: it is none of those that tell of the others.
+fn is_data(place: &str) -> bool {
+    let name = place.rsplit('/').next().unwrap_or_default().to_uppercase();
+    !["README", "LICENSE", "COPYING", "PROVENANCE", "CITATION", "."].iter().any(|head| name.starts_with(head))
 }
 
 fn parse(text: &str, place: &str) -> Result<Vec<Row>> {
@@ -173,6 +179,17 @@ mod tests {
     fn a_quoted_field_holds_separators_breaks_and_quotes() {
         assert_eq!(table("h,i\n\"a, \"\"b\"\"\nc\",d", ','), [row(&["a, \"b\"\nc", "d"])]);
         assert_eq!(table("h\n3\" pipe", ','), [row(&["3\" pipe"])]);
+    }
+
+    #[test]
+    fn of_a_folder_all_files_are_read_but_those_that_tell_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [("a b.json", r#"["one"]"#), ("c.csv", "head\ntwo"), ("README.md", "three")] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let (summary, found) = rows(folder.path()).unwrap();
+        assert_eq!(found, [row(&["one"]), row(&["two"])]);
+        assert_eq!((summary.files, summary.sha256.len()), (2, 64));
     }
 
     #[test]

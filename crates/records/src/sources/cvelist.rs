@@ -2,20 +2,23 @@
 //!
 //! Specification: `CVE_JSON_5` of the CVE program. The CNA's container gives the description; its labels and those of
 //! the ADP containers (such as CISA's Vulnrichment) are kept with their names. Where a problem type has no `cweId`,
-//! a description that begins with a CWE ID counts as one, marked as found in text.
+//! a description that begins with a CWE ID counts as one, marked as found in text. An SSVC assessment is a metric `other`
+//! of type `ssvc`; CISA writes it, and a CNA may.
 
 use std::borrow::Cow;
-use std::io::{BufRead, Read};
+use std::collections::BTreeMap;
+use std::io::BufRead;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use crate::error::Result;
 use crate::format::Format;
-use crate::record::{Reject, RejectReason, WithdrawnState};
-use crate::source::{MAX_RECORD_BYTES, Sink, Source, broken, expect_format};
+use crate::record::{RejectReason, Ssvc, WithdrawnState};
+use crate::source::{Sink, Source, expect_format};
 use crate::sources::draft::{Draft, Text, Voice};
-use crate::sources::json::{elements, record};
+use crate::sources::json::record;
+use crate::sources::lines::records;
 
 /// See the file's head.
 #[derive(Debug, Clone, Copy)]
@@ -45,94 +48,8 @@ impl Source for CveList {
             // It lies beside the records and says which of them changed.
             return Ok(());
         }
-        let head = reader.fill_buf().map_err(|error| broken(self, place, &error))?;
-        let bom = if head.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-        let is_array = head[bom..].trim_ascii_start().first() == Some(&b'[');
-        reader.consume(bom);
-        if is_array { self.parse_array(reader, place, sink) } else { self.parse_lines(reader, place, sink) }
+        records(self, reader, place, read, sink)
     }
-}
-
-impl CveList {
-    fn parse_array(self, reader: &mut dyn BufRead, place: &str, sink: Sink<'_>) -> Result<()> {
-        let mut number = 0;
-        let mut each = |text: &str| {
-            number += 1;
-            read_or_reject(text, &|| format!("{place} record {number}"), sink);
-        };
-        elements(reader, &[], &mut each).map_err(|error| broken(&self, place, &error))?;
-        Ok(())
-    }
-
-    /// JSON Lines; or, where the first line that is not blank is no whole value, one record over many lines.
-    fn parse_lines(self, reader: &mut dyn BufRead, place: &str, sink: Sink<'_>) -> Result<()> {
-        let mut line = Vec::new();
-        let mut number = 0;
-        let mut first = true;
-        while read_line(reader, &mut line).map_err(|error| broken(&self, place, &error))? {
-            number += 1;
-            let place_of_line = || format!("{place} line {number}");
-            if line.len() > MAX_RECORD_BYTES {
-                sink(Err(Reject { place: place_of_line(), reason: RejectReason::TooLarge }));
-                continue;
-            }
-            let text = line.trim_ascii();
-            if text.is_empty() {
-                continue;
-            }
-            if first && is_cut_off(text) {
-                return self.parse_single(line, reader, place, sink);
-            }
-            first = false;
-            match std::str::from_utf8(text) {
-                Ok(text) => read_or_reject(text, &place_of_line, sink),
-                Err(_) => sink(Err(Reject { place: place_of_line(), reason: RejectReason::Malformed })),
-            }
-        }
-        Ok(())
-    }
-
-    /// One record, of which `start` was read already.
-    fn parse_single(self, start: Vec<u8>, reader: &mut dyn BufRead, place: &str, sink: Sink<'_>) -> Result<()> {
-        let broken = |error: &dyn std::fmt::Display| broken(&self, place, error);
-        let mut bytes = start;
-        let mut limited = reader.take(MAX_RECORD_BYTES as u64 + 1);
-        limited.read_to_end(&mut bytes).map_err(|error| broken(&error))?;
-        if bytes.len() > MAX_RECORD_BYTES {
-            return Err(broken(&format!("one record has more than {MAX_RECORD_BYTES} bytes")));
-        }
-        let text = std::str::from_utf8(&bytes).map_err(|error| broken(&error))?;
-        serde_json::from_str::<IgnoredAny>(text).map_err(|error| broken(&error))?;
-        read_or_reject(text, &|| place.to_owned(), sink);
-        Ok(())
-    }
-}
-
-/// Reads a line into `line`; of a line longer than a record only so much that it is seen to be too long, though all
-/// of it is passed over. `false` at the end.
-fn read_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
-    line.clear();
-    let mut any = false;
-    loop {
-        let available = reader.fill_buf()?;
-        if available.is_empty() {
-            return Ok(any);
-        }
-        any = true;
-        let end = available.iter().position(|byte| *byte == b'\n');
-        let part = end.map_or(available.len(), |end| end + 1);
-        let room = (MAX_RECORD_BYTES + 1).saturating_sub(line.len());
-        line.extend_from_slice(&available[..part.min(room)]);
-        reader.consume(part);
-        if end.is_some() {
-            return Ok(true);
-        }
-    }
-}
-
-/// Whether a JSON text is right as far as it goes, but goes on.
-fn is_cut_off(text: &[u8]) -> bool {
-    serde_json::from_slice::<IgnoredAny>(text).is_err_and(|error| error.is_eof())
 }
 
 #[derive(Deserialize)]
@@ -212,6 +129,25 @@ struct Metric<'a> {
     v3_0: Option<Cvss<'a>>,
     #[serde(borrow, rename = "cvssV2_0")]
     v2_0: Option<Cvss<'a>>,
+    /// An object of any shape, read by [`Other`].
+    #[serde(borrow)]
+    other: Option<&'a RawValue>,
+}
+
+/// A metric that the format knows only by its type.
+#[derive(Deserialize)]
+struct Other<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+}
+
+/// The content of a metric of type `ssvc`: each option is an object of one decision point and its value.
+#[derive(Deserialize)]
+struct SsvcContent<'a> {
+    #[serde(borrow)]
+    options: Vec<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
 }
 
 #[derive(Deserialize)]
@@ -226,12 +162,6 @@ struct Affected<'a> {
     vendor: Option<Cow<'a, str>>,
     #[serde(borrow)]
     product: Option<Cow<'a, str>>,
-}
-
-fn read_or_reject(text: &str, place: &dyn Fn() -> String, sink: Sink<'_>) {
-    if let Err(reason) = read(text, place, sink) {
-        sink(Err(Reject { place: place(), reason }));
-    }
 }
 
 /// Reads one record into `sink`; an error is why the whole of it is lost.
@@ -269,11 +199,27 @@ fn add_container(container: &Container<'_>, voice: Voice<'_>, draft: &mut Draft)
         let versions = [&metric.v4_0, &metric.v3_1, &metric.v3_0, &metric.v2_0];
         let vectors = versions.into_iter().flatten().filter_map(|cvss| cvss.vector.as_deref());
         vectors.for_each(|vector| draft.cvss(vector, voice));
+        if let Some(content) = metric.other.and_then(ssvc_content) {
+            draft.ssvc(ssvc(content), voice);
+        }
     }
     for affected in &container.affected {
         let vendor = affected.vendor.as_deref().unwrap_or_default();
         draft.product(vendor, affected.product.as_deref().unwrap_or_default());
     }
+}
+
+/// The content of `other`, where it is of type `ssvc`.
+fn ssvc_content(other: &RawValue) -> Option<&str> {
+    // Whatever else stands there is somebody's own, and of no known shape.
+    let other: Other<'_> = serde_json::from_str(other.get()).ok()?;
+    other.kind.eq_ignore_ascii_case("ssvc").then_some(other.content.map_or("null", RawValue::get))
+}
+
+fn ssvc(content: &str) -> Option<Ssvc> {
+    let content: SsvcContent<'_> = serde_json::from_str(content).ok()?;
+    let options = content.options.iter().flatten().map(|(point, value)| (point.as_ref(), value.as_ref()));
+    Ssvc::from_options(options).ok()
 }
 
 /// `cna:acme`, or `cna` where the record names nobody.
@@ -288,6 +234,7 @@ fn voice_name(kind: &str, name: Option<&str>) -> String {
 mod tests {
     use super::*;
     use crate::record::{Record, Vulnerability};
+    use crate::source::MAX_RECORD_BYTES;
     use crate::source::tests::parse;
 
     const LINES: &str = include_str!("../../fixtures/cve-records-5.jsonl");
@@ -319,6 +266,10 @@ mod tests {
         assert_eq!(labels, want);
         let vectors: Vec<_> = one.cvss.iter().map(|label| label.source.as_str()).collect();
         assert_eq!(vectors, ["cna:acme", "cna:acme", "adp:CISA-ADP"]);
+        let assessments: Vec<_> =
+            one.ssvc.iter().map(|label| (label.value.to_string(), label.source.as_str(), label.primary)).collect();
+        let want = "Exploitation: poc, Automatable: no, Technical Impact: partial".to_owned();
+        assert_eq!(assessments, [(want, "adp:CISA-ADP", false)]);
         assert_eq!(one.products[0].product, "Kettle");
         assert!(matches!(&records[1], Record::Withdrawn(one) if one.state == WithdrawnState::Rejected));
         assert!(matches!(&records[2], Record::Withdrawn(one) if one.state == WithdrawnState::Reserved));
@@ -329,6 +280,31 @@ mod tests {
             ("here line 6", RejectReason::BadId),
         ];
         assert_eq!(reasons, want);
+    }
+
+    #[test]
+    fn an_assessment_that_is_none_is_told_and_other_metrics_are_nobodys_business() {
+        let line = LINES.lines().next().unwrap();
+        let ours = r#"[{"Exploitation": "poc"}, {"Automatable": "No"}, {"Technical Impact": "partial"}]"#;
+        assert!(line.contains(ours));
+        for options in [
+            "[]".to_owned(),
+            "null".to_owned(),
+            ours.replace("poc", "maybe"),
+            ours.replace(r#""poc""#, "1"),
+            ours.replace("Automatable", "Exploitation"),
+        ] {
+            let (records, rejects) = parse(&CveList, &line.replace(ours, &options)).unwrap();
+            assert!(first(&records).ssvc.is_empty(), "{options}");
+            assert!(matches!(&rejects[..], [one] if one.reason == RejectReason::BadSsvc), "{options} {rejects:?}");
+        }
+        let more = ours.replace('[', r#"[{"Mission & Well-being": "low"}, "#);
+        let (records, rejects) = parse(&CveList, &line.replace(ours, &more)).unwrap();
+        assert_eq!((first(&records).ssvc.len(), rejects.len()), (1, 0));
+        for kind in [r#""type": "kev""#, r#""type": 1"#, r#""kind": "ssvc""#] {
+            let (records, rejects) = parse(&CveList, &line.replace(r#""type": "ssvc""#, kind)).unwrap();
+            assert_eq!((first(&records).ssvc.len(), rejects.len()), (0, 0), "{kind}");
+        }
     }
 
     #[test]

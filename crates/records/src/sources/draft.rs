@@ -7,8 +7,8 @@ use serde::Deserialize;
 use crate::clean::one_line;
 use crate::merge::date_or_year;
 use crate::record::{
-    CveId, CvssVector, CweId, Label, Product, Published, Record, Reject, RejectReason, Vulnerability, WeaknessRef,
-    Withdrawn, WithdrawnState,
+    CveId, CvssVector, CweId, Label, Product, Published, Record, Reject, RejectReason, Ssvc, Vulnerability,
+    WeaknessRef, Withdrawn, WithdrawnState,
 };
 use crate::source::Sink;
 use crate::sources::json::timestamp;
@@ -41,6 +41,7 @@ pub(crate) struct Draft {
     modified: u64,
     cwes: Vec<Label<WeaknessRef>>,
     cvss: Vec<Label<CvssVector>>,
+    ssvc: Vec<Label<Ssvc>>,
     products: Vec<Product>,
     /// Labels that were no labels.
     lost: Vec<RejectReason>,
@@ -57,6 +58,7 @@ impl Draft {
             modified: 0,
             cwes: Vec::new(),
             cvss: Vec::new(),
+            ssvc: Vec::new(),
             products: Vec::new(),
             lost: Vec::new(),
         })
@@ -83,7 +85,7 @@ impl Draft {
     /// A CWE from the field made for it.
     pub(crate) fn cwe(&mut self, text: &str, voice: Voice<'_>) {
         match text.trim().parse() {
-            Ok(value) => self.push_cwe(value, voice, false),
+            Ok(value) => push(&mut self.cwes, value, voice, false),
             Err(_) => self.lost.push(RejectReason::BadCwe),
         }
     }
@@ -95,26 +97,23 @@ impl Draft {
         };
         let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         if let Ok(number) = rest[..end].parse() {
-            self.push_cwe(WeaknessRef::Cwe(CweId(number)), voice, true);
-        }
-    }
-
-    fn push_cwe(&mut self, value: WeaknessRef, voice: Voice<'_>, from_text: bool) {
-        let label = Label { value, source: voice.source.to_owned(), primary: voice.primary, from_text };
-        if !self.cwes.contains(&label) {
-            self.cwes.push(label);
+            push(&mut self.cwes, WeaknessRef::Cwe(CweId(number)), voice, true);
         }
     }
 
     /// A CVSS vector.
     pub(crate) fn cvss(&mut self, text: &str, voice: Voice<'_>) {
-        let Ok(value) = text.parse() else {
-            self.lost.push(RejectReason::BadCvss);
-            return;
-        };
-        let label = Label { value, source: voice.source.to_owned(), primary: voice.primary, from_text: false };
-        if !self.cvss.contains(&label) {
-            self.cvss.push(label);
+        match text.parse() {
+            Ok(value) => push(&mut self.cvss, value, voice, false),
+            Err(_) => self.lost.push(RejectReason::BadCvss),
+        }
+    }
+
+    /// An SSVC assessment; nothing where the source has one that is none.
+    pub(crate) fn ssvc(&mut self, value: Option<Ssvc>, voice: Voice<'_>) {
+        match value {
+            Some(value) => push(&mut self.ssvc, value, voice, false),
+            None => self.lost.push(RejectReason::BadSsvc),
         }
     }
 
@@ -166,6 +165,7 @@ impl Draft {
         self.products.shrink_to_fit();
         self.cwes.shrink_to_fit();
         self.cvss.shrink_to_fit();
+        self.ssvc.shrink_to_fit();
         Vulnerability {
             id: self.id,
             description: self.description,
@@ -173,9 +173,18 @@ impl Draft {
             modified: self.modified,
             cwes: self.cwes,
             cvss: self.cvss,
+            ssvc: self.ssvc,
             products: self.products,
             sources: vec![self.source.to_owned()],
         }
+    }
+}
+
+/// Adds what `voice` says, unless it said so before.
+fn push<T: PartialEq>(labels: &mut Vec<Label<T>>, value: T, voice: Voice<'_>, from_text: bool) {
+    let label = Label { value, source: voice.source.to_owned(), primary: voice.primary, from_text };
+    if !labels.contains(&label) {
+        labels.push(label);
     }
 }
 
@@ -238,10 +247,14 @@ mod tests {
         draft.cwe("CWE-79", ACME);
         draft.cwe("n/a", ACME);
         draft.cvss("AV:everything", ACME);
+        draft.ssvc(None, ACME);
         draft.date(Some("soon"), None);
         let found = finish(draft, None);
         let reasons: Vec<_> = found.iter().filter_map(|one| one.as_ref().err()).map(|one| one.reason).collect();
-        assert_eq!(reasons, [RejectReason::BadCwe, RejectReason::BadCvss, RejectReason::BadDate]);
+        assert_eq!(
+            reasons,
+            [RejectReason::BadCwe, RejectReason::BadCvss, RejectReason::BadSsvc, RejectReason::BadDate]
+        );
         assert!(reasons.iter().all(|reason| !reason.loses_record()));
         let Some(Ok(Record::Vulnerability(one))) = found.last() else { panic!("{found:?}") };
         assert_eq!((one.cwes.len(), one.published.to_string().as_str()), (1, "2024"));

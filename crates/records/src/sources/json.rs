@@ -121,6 +121,15 @@ pub(crate) fn record<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Reje
     })
 }
 
+/// A field that may be `null`, which is as if it were missing.
+pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 /// A timestamp such as `2024-09-20T17:15:15.240` as the number `20240920171515`; 0 where it is none.
 pub(crate) fn timestamp(text: Option<&str>) -> u64 {
     let digits = text.unwrap_or_default().bytes().filter(u8::is_ascii_digit).take(14);

@@ -12,9 +12,9 @@ use serde::de::IgnoredAny;
 
 use crate::error::Result;
 use crate::format::Format;
-use crate::record::{Reject, RejectReason};
 use crate::source::{MAX_RECORD_BYTES, Sink, Source, broken, expect_format};
 use crate::sources::json::elements;
+use crate::sources::lines::read_or_reject;
 
 /// See the file's head.
 #[derive(Debug, Clone, Copy)]
@@ -77,19 +77,10 @@ impl Nvd {
     }
 }
 
-/// Reads one record of either format into a sink; an error is why the whole record is lost.
-type ReadRecord = fn(&str, &dyn Fn() -> String, Sink<'_>) -> Result<(), RejectReason>;
-
-fn read_or_reject(read: ReadRecord, text: &str, place: &dyn Fn() -> String, sink: Sink<'_>) {
-    if let Err(reason) = read(text, place, sink) {
-        sink(Err(Reject { place: place(), reason }));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Record, Vulnerability, WithdrawnState};
+    use crate::record::{Record, RejectReason, Vulnerability, WithdrawnState};
     use crate::source::tests::parse;
 
     const FEED_11: &str = include_str!("../../fixtures/nvd-feed-1.1.json");

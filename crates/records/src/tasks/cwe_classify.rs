@@ -1,7 +1,7 @@
 //! A CVE's description → its CWE, by name and ID.
 //!
-//! **Which CWE a CVE has.** Sources disagree, so one order decides: NVD's primary labels, NVD's others, the CNA's, an
-//! ADP's; within one of these as the source lists them. The first that is in the label set is the gold label.
+//! **Which CWE a CVE has.** Sources disagree, so the dataset's policy decides ([`crate::label`]). By default NVD is heard
+//! first, then the CNA, then an ADP. The first that is in the label set is the gold label.
 //! **The label set.** Weaknesses that may be labels ([`Catalogue::may_label`]: no categories, no `NVD-CWE-*`, nothing
 //! deprecated or prohibited) and are the first such CWE of at least N training records.
 //! **The question.** An instruction and the description. Some descriptions name their CWE; the number is taken out of
@@ -19,14 +19,23 @@ use crate::corpus::Corpus;
 use crate::dataset::{Example, LabelInfo, Split};
 use crate::error::{Error, Result};
 use crate::hierarchy::Hierarchy;
+use crate::label::Decided;
 use crate::manifest::TaskCounts;
-use crate::record::{CweId, Label, Vulnerability, WeaknessRef};
+use crate::phrasing::{self, DECLINE, draw};
+use crate::record::{CweId, Vulnerability, WeaknessRef};
 use crate::split::Placed;
-use crate::task::{Grade, Made, Task};
+use crate::task::{Grade, Made, Subject, Task};
 
-/// What stands before the description in every question.
+/// What stands before the description in questions of the test and in use.
 pub const INSTRUCTION: &str = "Which software weakness is the root cause of the vulnerability described below? \
      Answer with its name and CWE ID, for example: Cross-site Scripting (CWE-79).";
+
+/// How the question is put; the first is what is asked in use.
+pub const PHRASINGS: &[&str] = &[
+    INSTRUCTION,
+    "Name the weakness behind the following vulnerability, with its CWE ID.",
+    "Classify this vulnerability by CWE. Answer with the weakness's name and its ID.",
+];
 
 /// See the file's head.
 #[derive(Debug, Clone, Copy)]
@@ -54,20 +63,21 @@ impl Task for CweClassify {
         let mut made = Made { counts, ..Made::default() };
         let mut train_counts: BTreeMap<CweId, usize> = BTreeMap::new();
         for one in &candidates {
-            let Some(gold) = one.cwes.iter().find(|cwe| labels.contains_key(cwe)) else {
+            let Some(gold) = one.decided.iter().find(|one| labels.contains_key(&one.cwe)) else {
                 *made.counts.left_out.entry("rare_cwe_only".into()).or_default() += 1;
                 continue;
             };
             if one.placed.split == Split::Train {
-                *train_counts.entry(*gold).or_default() += 1;
+                *train_counts.entry(gold.cwe).or_default() += 1;
             }
             let hides = CweId::find_in(&one.vulnerability.description).is_some();
             made.counts.questions_with_hidden_id += u64::from(hides);
-            let title = catalogue.weakness(*gold).map_or("", |weakness| weakness.name.as_str());
-            let answer = said(&gold.to_string(), title);
-            made.examples.push((one.placed.split, one.example(self.name(), *gold, answer)));
+            let title = catalogue.weakness(gold.cwe).map_or("", |weakness| weakness.name.as_str());
+            let answer = said(&gold.cwe.to_string(), title);
+            made.examples.push(one.example(*self, *gold, &answer, corpus));
             *made.counts.examples.entry(one.placed.split).or_default() += 1;
         }
+        made.examples.extend(self.declined(corpus));
         made.labels = describe(&train_counts, catalogue);
         made.counts.labels = made.labels.len() as u64;
         Ok(made)
@@ -91,10 +101,33 @@ impl Task for CweClassify {
     }
 }
 
+impl CweClassify {
+    /// Training CVEs of which every source says that they tell too little; they have no label.
+    fn declined(self, corpus: &Corpus<'_>) -> impl Iterator<Item = (Split, Example)> {
+        let settings = corpus.settings;
+        let silent = corpus.vulnerabilities().filter(move |(one, placed)| {
+            placed.split == Split::Train
+                && tells_too_little(one)
+                && draw(settings.seed, "decline", &one.id.to_string()) < settings.decline_share
+        });
+        silent.map(move |(one, placed)| {
+            let subject = Subject::vulnerability(one, placed);
+            let asked = phrasing::question(corpus.phrase(PHRASINGS, placed.split, &subject.id), &one.description);
+            subject.example(&self, Conversation::question(asked, DECLINE), None)
+        })
+    }
+}
+
+/// Whether every label of a CVE is the placeholder for a report that says too little.
+#[must_use]
+pub fn tells_too_little(one: &Vulnerability) -> bool {
+    !one.cwes.is_empty() && one.cwes.iter().all(|label| label.value == WeaknessRef::NoInfo)
+}
+
 /// The question about `description`; also what is asked of a model in use.
 #[must_use]
 pub fn question(description: &str) -> String {
-    format!("{INSTRUCTION}\n\n{}", hide_ids(description))
+    phrasing::question(INSTRUCTION, &hide_ids(description))
 }
 
 /// A weakness in an answer: its ID behind its name, or behind the short name that many names have in brackets at their
@@ -133,69 +166,40 @@ struct Candidate<'a> {
     vulnerability: &'a Vulnerability,
     placed: Placed,
     /// What may be a label, best source first.
-    cwes: Vec<CweId>,
+    decided: Vec<Decided>,
 }
 
 impl Candidate<'_> {
-    fn example(&self, task: &str, gold: CweId, answer: String) -> Example {
-        Example {
-            id: self.vulnerability.id.to_string(),
-            task: task.into(),
-            published: self.vulnerability.published.to_string(),
-            group: self.placed.group,
-            sources: self.vulnerability.sources.clone(),
-            weight: 1.0,
-            private: false,
-            conversation: Conversation::question(question(&self.vulnerability.description), answer),
-            gold: Some(gold.to_string()),
-        }
+    fn example(&self, task: CweClassify, gold: Decided, answer: &str, corpus: &Corpus<'_>) -> (Split, Example) {
+        let subject = Subject::vulnerability(self.vulnerability, self.placed);
+        let phrasing = corpus.phrase(PHRASINGS, self.placed.split, &subject.id);
+        let asked = phrasing::question(phrasing, &hide_ids(&self.vulnerability.description));
+        let made = subject.example(&task, Conversation::question(asked, answer), Some(gold.cwe.to_string()));
+        (made.0, Example { weight: gold.weight, ..made.1 })
     }
 }
 
 fn candidates<'a>(corpus: &Corpus<'a>, catalogue: &Catalogue, counts: &mut TaskCounts) -> Vec<Candidate<'a>> {
     let mut found = Vec::new();
     for (vulnerability, placed) in corpus.vulnerabilities() {
-        let mut cwes = cwes_in_order(&vulnerability.cwes);
-        let named = !cwes.is_empty();
-        cwes.retain(|cwe| catalogue.may_label(*cwe));
-        if cwes.is_empty() {
+        let mut decided = corpus.settings.cwe.decide(&vulnerability.cwes, catalogue);
+        let named = !decided.is_empty();
+        decided.retain(|one| catalogue.may_label(one.cwe));
+        if decided.is_empty() {
             let reason = if named { "no_cwe_that_may_label" } else { "no_cwe" };
             *counts.left_out.entry(reason.into()).or_default() += 1;
         } else {
-            found.push(Candidate { vulnerability, placed, cwes });
+            found.push(Candidate { vulnerability, placed, decided });
         }
     }
     found
-}
-
-/// The CWE IDs of a CVE, best source first, each once; placeholders are left out.
-#[must_use]
-pub fn cwes_in_order(labels: &[Label<WeaknessRef>]) -> Vec<CweId> {
-    let mut ranked: Vec<&Label<WeaknessRef>> = labels.iter().collect();
-    ranked.sort_by_key(|label| (rank(&label.source), label.from_text, !label.primary));
-    let mut found = Vec::new();
-    for cwe in ranked.iter().filter_map(|label| label.value.cwe()) {
-        if !found.contains(&cwe) {
-            found.push(cwe);
-        }
-    }
-    found
-}
-
-/// 0 for the source that is asked first.
-fn rank(source: &str) -> u8 {
-    match source.split(':').next() {
-        Some("nvd") => 0,
-        Some("cna") => 1,
-        _ => 2,
-    }
 }
 
 /// The first CWE of each training record, counted; those with at least `min` are the label set.
 fn label_set(candidates: &[Candidate<'_>], min: usize) -> BTreeMap<CweId, usize> {
     let mut counts: BTreeMap<CweId, usize> = BTreeMap::new();
     for one in candidates.iter().filter(|one| one.placed.split == Split::Train) {
-        *counts.entry(one.cwes[0]).or_default() += 1;
+        *counts.entry(one.decided[0].cwe).or_default() += 1;
     }
     counts.retain(|_, count| *count >= min.max(1));
     counts
@@ -222,6 +226,7 @@ mod tests {
     use crate::corpus::{Places, Settings};
     use crate::knowledge::Knowledge;
     use crate::merge::tests::vulnerability;
+    use crate::record::Label;
 
     fn label(source: &str, primary: bool, value: &str) -> Label<WeaknessRef> {
         Label { value: value.parse().unwrap(), source: source.into(), primary, from_text: false }
@@ -239,19 +244,6 @@ mod tests {
         }
         let settings = Settings { min_train_examples, ..Settings::default() };
         CweClassify.make(&Corpus { knowledge: &knowledge, places: &places, settings: &settings }).unwrap()
-    }
-
-    #[test]
-    fn nvds_primary_label_comes_before_the_cnas_and_an_adps() {
-        let labels = [
-            label("adp:CISA-ADP", false, "CWE-1"),
-            label("cna:acme", true, "CWE-2"),
-            label("nvd", false, "CWE-3"),
-            label("nvd", true, "NVD-CWE-Other"),
-            label("nvd", true, "CWE-4"),
-            label("cna:acme", true, "CWE-4"),
-        ];
-        assert_eq!(cwes_in_order(&labels), [CweId(4), CweId(3), CweId(2), CweId(1)]);
     }
 
     #[test]

@@ -3,12 +3,15 @@
 
 use crate::conversation::{Conversation, Role};
 use crate::corpus::Corpus;
-use crate::dataset::Example;
+use crate::dataset::{Example, Split};
 use crate::error::Result;
 use crate::hierarchy::Hierarchy;
-use crate::record::{Consequence, Mitigation, Vulnerability, Weakness};
-use crate::split::Placed;
-use crate::task::{Grade, Made, Task};
+use crate::record::{AttackPattern, Consequence, Document as Text, Mitigation, Technique, Weakness};
+use crate::split::{Placed, name_hash};
+use crate::task::{Grade, Made, Subject, Task};
+
+/// Groups of catalogue entries begin here, far above all others.
+const CATALOGUE_GROUPS: u64 = 1 << 50;
 
 /// See the file's head.
 #[derive(Debug, Clone, Copy)]
@@ -24,15 +27,18 @@ impl Task for Document {
     }
 
     fn make(&self, corpus: &Corpus<'_>) -> Result<Made> {
-        let mut made = Made::default();
         let kept = corpus.settings.caps.draw(corpus.vulnerabilities().collect(), |(_, placed)| placed.split);
-        let descriptions = kept.into_iter().map(|(one, placed)| (placed.split, description(one, placed)));
-        let entries = corpus.weaknesses().map(|(one, placed)| (placed.split, entry(one, placed)));
-        made.examples = descriptions.chain(entries).collect();
-        for (split, _) in &made.examples {
-            *made.counts.examples.entry(*split).or_default() += 1;
-        }
-        Ok(made)
+        let descriptions = kept.into_iter().map(|(one, placed)| {
+            let text = Conversation::document(one.description.as_str());
+            Subject::vulnerability(one, placed).example(self, text, None)
+        });
+        let documents = corpus.settings.caps.draw(corpus.documents().collect(), |(_, placed)| placed.split);
+        let documents = documents.into_iter().map(|(one, placed)| self.of_document(one, placed));
+        let weaknesses = corpus.weaknesses().map(|one| self.entry(one.id.to_string(), "cwe", prose(one)));
+        let patterns = corpus.patterns().map(|one| self.entry(one.id.to_string(), "capec", pattern_prose(one)));
+        let techniques = corpus.techniques().map(|one| self.entry(one.id.to_string(), "attack", technique_prose(one)));
+        let entries = weaknesses.chain(patterns).chain(techniques);
+        Ok(Made::of(descriptions.chain(documents).chain(entries).collect()))
     }
 
     fn input<'a>(&self, example: &'a Example) -> &'a str {
@@ -44,32 +50,51 @@ impl Task for Document {
     }
 }
 
-fn description(vulnerability: &Vulnerability, placed: Placed) -> Example {
-    Example {
-        id: vulnerability.id.to_string(),
-        task: Document.name().into(),
-        published: vulnerability.published.to_string(),
-        group: placed.group,
-        sources: vulnerability.sources.clone(),
-        weight: 1.0,
-        private: false,
-        conversation: Conversation::document(vulnerability.description.as_str()),
-        gold: None,
+impl Document {
+    fn of_document(self, one: &Text, placed: Placed) -> (Split, Example) {
+        let subject = Subject {
+            id: one.id.clone(),
+            published: one.published.map(|date| date.to_string()).unwrap_or_default(),
+            placed,
+            sources: vec![one.source.to_owned()],
+        };
+        let title = one.title.trim();
+        let told = title.is_empty() || one.text.starts_with(title);
+        let text = if told { one.text.clone() } else { format!("{title}\n\n{}", one.text) };
+        subject.example(&self, Conversation::document(text), None)
+    }
+
+    /// An entry of a catalogue; it teaches whatever the date of its edition.
+    fn entry(self, id: String, source: &str, text: String) -> (Split, Example) {
+        let placed = Placed { split: Split::Train, group: CATALOGUE_GROUPS | (name_hash(&id) >> 16) };
+        Subject::undated(id, placed, source).example(&self, Conversation::document(text), None)
     }
 }
 
-fn entry(weakness: &Weakness, placed: Placed) -> Example {
-    Example {
-        id: weakness.id.to_string(),
-        task: Document.name().into(),
-        published: weakness.edition.map(|edition| edition.to_string()).unwrap_or_default(),
-        group: placed.group,
-        sources: vec!["cwe".into()],
-        weight: 1.0,
-        private: false,
-        conversation: Conversation::document(prose(weakness)),
-        gold: None,
+/// An attack pattern as plain prose. Its example stories are left out: they are what `capec_map` tests.
+fn pattern_prose(one: &AttackPattern) -> String {
+    let mut text = format!("{}: {}\n\n{}", one.id, one.name, one.description);
+    if !one.extended_description.is_empty() {
+        text.push_str(&format!("\n\n{}", one.extended_description));
     }
+    paragraph(&mut text, "Prerequisites.", one.prerequisites.iter().cloned());
+    paragraph(&mut text, "Steps.", one.steps.iter().cloned());
+    paragraph(&mut text, "Consequences.", one.consequences.iter().map(consequence));
+    paragraph(&mut text, "Mitigations.", one.mitigations.iter().cloned());
+    plain(&text)
+}
+
+/// A technique as plain prose. Procedure examples are left out: they are what `attack_map` tests.
+fn technique_prose(one: &Technique) -> String {
+    let mut text = format!("{}: {}\n\n{}", one.id, one.name, one.description);
+    paragraph(&mut text, "Tactics.", one.tactics.iter().cloned());
+    paragraph(&mut text, "Platforms.", one.platforms.iter().cloned());
+    if !one.detection.is_empty() {
+        text.push_str(&format!("\n\nDetection. {}", one.detection));
+    }
+    let told = |one: &crate::record::TechniqueMitigation| format!("{}: {}", one.name, one.description);
+    paragraph(&mut text, "Mitigations.", one.mitigations.iter().map(told));
+    text
 }
 
 /// A catalogue entry as plain prose, a paragraph a topic.
@@ -85,7 +110,13 @@ pub fn prose(weakness: &Weakness) -> String {
     }
     paragraph(&mut text, "Consequences.", weakness.consequences.iter().map(consequence));
     paragraph(&mut text, "Mitigations.", weakness.mitigations.iter().map(mitigation));
-    text
+    plain(&text)
+}
+
+/// Paragraph by paragraph without marks of references.
+fn plain(text: &str) -> String {
+    let paragraphs = text.split('\n').map(crate::clean::without_references);
+    paragraphs.collect::<Vec<_>>().join("\n")
 }
 
 /// Adds a headed paragraph of the parts that say something.
@@ -120,7 +151,6 @@ mod tests {
     use crate::catalogue::tests::{small, weakness};
     use crate::corpus::Settings;
     use crate::corpus::tests::all_in;
-    use crate::dataset::Split;
     use crate::knowledge::Knowledge;
     use crate::merge::tests::vulnerability;
     use crate::split::Unplaced;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use wardsmith_records::clean::one_line;
 use wardsmith_records::conversation::Conversation;
 use wardsmith_records::dataset::{Dataset, LabelInfo};
+use wardsmith_records::task::Task;
 use wardsmith_records::tasks::cwe_classify::{self, CweClassify};
 
 use crate::cli;
@@ -99,8 +100,8 @@ impl Classifier {
     fn open(args: &cli::Classify) -> Result<Self> {
         let (model, manifest) = respond::open(&args.model)?;
         let labels = match (&args.data, manifest) {
-            (Some(data), _) => Dataset::open(data)?.labels,
-            (None, Some(manifest)) => manifest.labels,
+            (Some(data), _) => Dataset::open(data)?.labels(CweClassify.name()).to_vec(),
+            (None, Some(mut manifest)) => manifest.tasks.remove(CweClassify.name()).unwrap_or_default(),
             (None, None) => Vec::new(),
         };
         if labels.is_empty() {

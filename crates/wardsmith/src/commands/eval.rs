@@ -11,6 +11,7 @@ use wardsmith_records::baselines::tfidf::{TfidfLinear, TfidfOptions};
 use wardsmith_records::conversation::Role;
 use wardsmith_records::dataset::{Dataset, Example, Split};
 use wardsmith_records::evaluate::{Bootstrap, compare, evaluate};
+use wardsmith_records::explain::PRIVATE;
 use wardsmith_records::metric::Answer;
 use wardsmith_records::task::Task;
 use wardsmith_train::progress::read_lines;
@@ -85,13 +86,13 @@ pub(crate) fn evaluated(args: &cli::Eval) -> Result<Report> {
 impl Examination {
     fn open(args: &cli::Eval) -> Result<Self> {
         let dataset = Dataset::open(&args.data)?;
-        let task = resolved::task_of(&dataset)?;
-        let choices = Choice::all(dataset.labels(), task);
+        let task = resolved::task_of(&dataset, args.task.as_deref())?;
+        let choices = Choice::all(dataset.labels(task.name()), task);
         if choices.is_empty() {
             bail!("the task `{}` has no labels to grade\nhint: evaluate on a `cwe_classify` dataset", task.name());
         }
         let split = split_named(&args.split);
-        let examples = dataset.examples(split)?;
+        let examples = dataset.examples(task.name(), split)?;
         let most = args.max_examples.map_or(examples.len(), |n| n as usize);
         let examples = resolved::draw(examples, most, args.seed);
         if examples.is_empty() {
@@ -114,7 +115,7 @@ impl Examination {
 
     /// Says whether the model learned from this very dataset, whose splits are known not to overlap.
     fn check(&self, name: &str, manifest: &ModelManifest, system: &mut System) -> Result<()> {
-        if manifest.task != self.task.name() {
+        if !manifest.tasks.contains_key(self.task.name()) {
             // A base that was pretrained on plain texts: the borders of its dataset are told in its recipe.
             return Ok(());
         }
@@ -181,7 +182,7 @@ impl Examination {
             id: example.id.clone(),
             gold: example.gold.clone().unwrap_or_default(),
             parsed: grade.parsed,
-            hierarchical: grade.hierarchical,
+            hierarchical: grade.credit,
             // The end of the answer is surprising too, and counts as one byte.
             bytes: said.len() + 1,
             ..Answer::default()
@@ -190,7 +191,7 @@ impl Examination {
 
     /// The majority class and the linear classifier, learned from the training split.
     fn baselines(&self) -> Result<[System; 2]> {
-        let train = self.dataset.examples(Split::Train)?;
+        let train = self.dataset.examples(self.task.name(), Split::Train)?;
         let texts: Vec<&str> = train.iter().map(|e| self.task.input(e)).collect();
         let gold: Vec<&str> = train.iter().map(|e| e.gold.as_deref().unwrap_or_default()).collect();
         let begun = Instant::now();
@@ -216,6 +217,11 @@ impl Examination {
         let about = majority.ranked().first().map_or_else(String::new, |(label, _)| format!("always {label}"));
         let facts = vec![("majority: model".into(), about)];
         Ok([tfidf, System { name: "majority", answers: self.ranked(always), facts }])
+    }
+
+    /// What `example` asks about, for others to read.
+    fn quoted<'a>(&self, example: &'a Example) -> &'a str {
+        if example.private { PRIVATE } else { self.task.input(example) }
     }
 
     fn ranked(&self, ranked: Vec<Vec<(String, f64)>>) -> Vec<Answer> {
@@ -246,11 +252,12 @@ impl Examination {
         let title = format!("{} on {}", last_parts(&args.model), last_parts(&args.data));
         let mut report = Report::new(&title, self.task.name(), &args.split, results);
         report.comparisons = comparisons;
-        report.titles = self.dataset.labels().iter().map(|l| (l.name.clone(), l.title.clone())).collect();
+        report.titles =
+            self.dataset.labels(self.task.name()).iter().map(|l| (l.name.clone(), l.title.clone())).collect();
         let run = args.run.clone().or_else(|| args.model.parent().map(Path::to_path_buf));
         report.curve = run.as_deref().map(curve).unwrap_or_default();
         let texts: HashMap<String, String> =
-            self.examples.iter().map(|e| (e.id.clone(), self.task.input(e).to_owned())).collect();
+            self.examples.iter().map(|e| (e.id.clone(), self.quoted(e).to_owned())).collect();
         report.wrong = draw_wrong(&main.answers, &texts, WRONG_ANSWERS);
         report.set_dataset(&self.dataset.manifest);
         report.facts = facts(run.as_deref(), systems);

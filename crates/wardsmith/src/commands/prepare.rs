@@ -1,15 +1,18 @@
 //! `wardsmith prepare`: feeds → dataset.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
-use wardsmith_records::dataset::{Dataset, check_target};
+use wardsmith_records::dataset::{Dataset, Split, check_target};
+use wardsmith_records::explain::{Explanation, explain};
 use wardsmith_records::manifest::Report;
 use wardsmith_records::prepare::{PrepareOptions, Progress, prepare};
+use wardsmith_records::record::RejectReason;
 
 use crate::cli;
-use crate::recipe::{PrepareRecipe, Recipe};
+use crate::recipe::{Paths, PrepareRecipe, Recipe};
 use crate::say::{self, count};
 
 /// Runs the command.
@@ -19,37 +22,71 @@ pub(crate) fn run(args: &cli::Prepare) -> Result<()> {
         None => from_flags(args)?,
     };
     let seed = recipe.seed;
-    let Some(recipe) = recipe.prepare else {
+    let Some(mut recipe) = recipe.prepare else {
         bail!("the recipe has no [prepare] table\nhint: it says sources, task and dates; see recipes/");
     };
-    say::note(format_args!("preparing `{}` from {}", recipe.task, sources(&recipe)));
-    let dataset = make(&recipe, seed, &args.out, args.overwrite)?;
+    // A flag makes more private than the recipe does, never less.
+    recipe.private.extend(args.private.iter().cloned());
+    recipe.private.sort_unstable();
+    recipe.private.dedup();
+    if let Some(id) = &args.explain {
+        return tell(&explained(&recipe, seed, id)?, args.json);
+    }
+    let out = args.out.as_deref().expect("the command line asks for it where nothing is explained");
+    say::note(format_args!("preparing {} from {}", recipe.tasks.join(", "), sources(&recipe)));
+    let dataset = make(&recipe, seed, out, args.overwrite)?;
     for line in summary(&dataset.manifest.report) {
         say::result(line);
     }
-    say::note(format_args!("wrote {}", args.out.display()));
+    say::note(format_args!("wrote {}", out.display()));
+    Ok(())
+}
+
+/// What becomes of the record `id`.
+fn explained(recipe: &PrepareRecipe, seed: u64, id: &str) -> Result<Explanation> {
+    let bar = say::bar(1, "reading");
+    let explanation = explain(&options(recipe, seed), id, &|progress| show(&bar, progress));
+    bar.finish_and_clear();
+    Ok(explanation?)
+}
+
+fn tell(explanation: &Explanation, as_json: bool) -> Result<()> {
+    if as_json {
+        say::result(serde_json::to_string_pretty(explanation)?);
+    } else {
+        say::result(explanation.to_string().trim_end());
+    }
     Ok(())
 }
 
 fn sources(recipe: &PrepareRecipe) -> String {
-    recipe.sources.iter().map(|(name, path)| format!("{name}={}", path.display())).collect::<Vec<_>>().join(", ")
+    let inputs = inputs(recipe);
+    inputs.iter().map(|(name, path)| format!("{name}={}", path.display())).collect::<Vec<_>>().join(", ")
+}
+
+/// Every path with the source that reads it.
+fn inputs(recipe: &PrepareRecipe) -> Vec<(String, PathBuf)> {
+    let pairs = |(name, paths): (&String, &Paths)| -> Vec<(String, PathBuf)> {
+        paths.0.iter().map(|path| (name.clone(), path.clone())).collect()
+    };
+    recipe.sources.iter().flat_map(pairs).collect()
 }
 
 /// A recipe out of flags alone: the defaults of every key but the named ones.
 fn from_flags(args: &cli::Prepare) -> Result<Recipe> {
-    let mut sets = vec!["name=prepare".to_owned()];
+    let mut paths: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for source in &args.source {
         let (name, path) = source
             .split_once('=')
             .with_context(|| format!("`--source {source}` is not NAME=PATH\nhint: such as --source nvd=feeds/nvd"))?;
-        let key = format!("prepare.sources.{name}=");
-        if sets.iter().any(|set| set.starts_with(&key)) {
-            bail!("--source {name} is given twice\nhint: put its files into one folder and name that");
-        }
-        sets.push(format!("{key}{}", serde_json::to_string(path)?));
+        paths.entry(name).or_default().push(path);
     }
-    if let Some(task) = &args.task {
-        sets.push(format!("prepare.task={task}"));
+    let mut sets = vec!["name=prepare".to_owned()];
+    for (name, paths) in paths {
+        sets.push(format!("prepare.sources.{name}={}", serde_json::to_string(&paths)?));
+    }
+    if !args.task.is_empty() {
+        sets.push(format!("prepare.tasks={}", serde_json::to_string(&args.task)?));
     }
     sets.extend(args.set.iter().cloned());
     Ok(Recipe::parse("", "(flags)", &sets)?)
@@ -58,19 +95,29 @@ fn from_flags(args: &cli::Prepare) -> Result<Recipe> {
 /// Makes a dataset as a recipe says.
 pub(crate) fn make(recipe: &PrepareRecipe, seed: u64, out: &Path, overwrite: bool) -> Result<Dataset> {
     check_target(out, overwrite)?;
-    let sources: Vec<(String, PathBuf)> = recipe.sources.clone().into_iter().collect();
-    let mut options = PrepareOptions::new(sources, vec![recipe.task.clone()], recipe.validation_from, recipe.test_from);
+    let bar = say::bar(1, "reading");
+    let dataset = prepare(&options(recipe, seed), out, overwrite, &|progress| show(&bar, progress));
+    bar.finish_and_clear();
+    Ok(dataset?)
+}
+
+/// What a recipe says, as the library wants it.
+fn options(recipe: &PrepareRecipe, seed: u64) -> PrepareOptions {
+    let mut options =
+        PrepareOptions::new(inputs(recipe), recipe.tasks.clone(), recipe.validation_from, recipe.test_from);
     options.min_train_examples = recipe.min_train_examples;
     options.near_duplicate_threshold = recipe.near_duplicate_similarity;
     options.max_reject_rate = recipe.max_reject_rate;
+    options.cwe_labels = recipe.cwe_labels.clone();
+    options.texts = recipe.texts.clone();
+    options.phrasings = recipe.phrasings;
+    options.decline_share = recipe.decline_share;
     options.caps.train = recipe.max_examples.train;
     options.caps.validation = recipe.max_examples.validation;
     options.caps.test = recipe.max_examples.test;
     options.caps.seed = seed;
-    let bar = say::bar(1, "reading");
-    let prepared = prepare(&options, &|progress| show(&bar, progress));
-    bar.finish_and_clear();
-    Ok(prepared?.write(out, overwrite)?)
+    options.private_sources = recipe.private.clone();
+    options
 }
 
 fn show(bar: &ProgressBar, progress: Progress<'_>) {
@@ -79,42 +126,73 @@ fn show(bar: &ProgressBar, progress: Progress<'_>) {
             bar.set_length(total_bytes);
             bar.set_position(done_bytes);
         }
+        Progress::Refining => bar.set_message("cleaning and scrubbing"),
         Progress::Grouping { texts } => bar.set_message(format!("grouping {}", count(texts as u64))),
         Progress::Making { task } => bar.set_message(format!("making {task}")),
     }
 }
 
-/// What was counted, a line each.
+/// What was counted, as two tables and what has to be said besides.
 pub(crate) fn summary(report: &Report) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines = vec![row("source", &["records", "rejected", "labels lost", "set aside"])];
     for (name, source) in &report.sources {
-        let rejected: u64 = source.rejected.values().sum();
+        let sum = |counts: &BTreeMap<RejectReason, u64>| -> u64 { counts.values().sum() };
         let withdrawn: u64 = source.withdrawn.values().sum();
-        lines.push(format!(
-            "source {name}: {} records, {} rejected, {} withdrawn",
-            count(source.records),
-            count(rejected),
-            count(withdrawn)
-        ));
-        lines.extend(source.rejected.iter().map(|(reason, n)| format!("  rejected {}: {reason:?}", count(*n))));
+        let aside: u64 = withdrawn + sum(&source.set_aside);
+        let counts = [source.records, sum(&source.rejected), sum(&source.labels_rejected), aside];
+        lines.push(row(name, &counts.map(count)));
+        lines.extend(source.rejected.iter().map(|(reason, n)| format!("  rejected, {reason}: {}", count(*n))));
     }
     let (merge, groups, split) = (&report.merge, &report.groups, &report.split);
+    lines.push(String::new());
     lines.push(format!("described CVEs: {}", count(merge.described)));
     lines.push(format!("with a CWE source label: {}", count(merge.with_cwe)));
     lines.push(format!(
-        "near-duplicate groups: {} of several descriptions, {} descriptions in them",
+        "near-duplicate groups: {} of several texts, {} texts in them",
         count(groups.groups_of_several),
         count(groups.members_of_several)
     ));
-    for moved in &split.moved {
-        lines.push(format!("moved with its group from {:?} to {:?}: {}", moved.from, moved.to, count(moved.count)));
+    let refine = &report.refine;
+    lines.push(format!("scrubbed: {}", listed(&refine.scrubbed)));
+    lines.push(format!("cleaned: {}", listed(&refine.removed)));
+    if !refine.left_out.is_empty() {
+        lines.push(format!("left out for their language: {}", listed(&refine.left_out)));
     }
-    lines.push(format!("near-duplicate groups across borders: {}", split.groups_across_borders));
+    for (kind, reasons) in &split.left_out {
+        lines.extend(reasons.iter().map(|(why, n)| format!("{kind} without a place, {}: {}", spaced(why), count(*n))));
+    }
+    lines.push(format!("leaks between splits: {}", split.leaks));
+    lines.push(String::new());
+    lines.push(row("task", &["train", "validation", "test", "labels"]));
     for (task, counts) in &report.tasks {
-        let splits = counts.examples.iter().map(|(split, n)| format!("{} {}", split.name(), count(*n)));
-        let splits = splits.collect::<Vec<_>>().join(", ");
-        lines.push(format!("task {task}: {splits}; {} labels", counts.labels));
-        lines.extend(counts.left_out.iter().map(|(reason, n)| format!("  left out {}: {reason}", count(*n))));
+        let of = |split: Split| count(counts.examples.get(&split).copied().unwrap_or(0));
+        lines.push(row(task, &[of(Split::Train), of(Split::Validation), of(Split::Test), count(counts.labels)]));
+        lines.extend(counts.left_out.iter().map(|(why, n)| format!("  left out, {}: {}", spaced(why), count(*n))));
+    }
+    let private: u64 = report.tasks.values().map(|counts| counts.private_examples).sum();
+    if private + merge.private_ignored > 0 {
+        lines.push(String::new());
+        lines.push(format!("private examples, never exported or quoted: {}", count(private)));
+        lines.push(format!("private records of public CVEs, ignored: {}", count(merge.private_ignored)));
     }
     lines
+}
+
+/// A name and right-aligned numbers.
+fn row<T: std::fmt::Display>(name: &str, cells: &[T]) -> String {
+    let cells: String = cells.iter().map(|cell| format!("{cell:>13}")).collect();
+    format!("{name:<18}{cells}")
+}
+
+/// Names with their counts, most first.
+fn listed(counts: &BTreeMap<String, u64>) -> String {
+    let mut ordered: Vec<(&String, &u64)> = counts.iter().collect();
+    ordered.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+    let all: Vec<String> = ordered.iter().map(|(name, n)| format!("{} {}", count(**n), spaced(name))).collect();
+    if all.is_empty() { "nothing".into() } else { all.join(", ") }
+}
+
+/// A reason as words.
+fn spaced(name: &str) -> String {
+    name.replace('_', " ")
 }

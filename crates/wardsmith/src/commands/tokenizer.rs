@@ -15,7 +15,10 @@ pub(crate) fn run(args: &cli::Tokenizer) -> Result<()> {
         bail!("`{}` already holds a tokenizer\nhint: choose another --out", args.out.display());
     }
     let dataset = Dataset::open(&args.data)?;
-    let examples = dataset.examples(Split::Train)?;
+    let mut examples = Vec::new();
+    for task in &dataset.manifest.tasks {
+        examples.extend(dataset.examples(task, Split::Train)?);
+    }
     say::note(format_args!("training on {} texts", count(examples.len() as u64)));
     let texts = examples.into_iter().flat_map(|e| e.conversation.messages).map(|m| m.content);
     let size = wardsmith_tokens::train_bpe(texts, args.vocab, &args.out)?;

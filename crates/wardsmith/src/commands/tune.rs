@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use wardsmith_model::head::HeadKind;
 use wardsmith_model::weights::{Precision, write_atomically};
 use wardsmith_model::{Batch, Model, adapter, checkpoint};
-use wardsmith_records::dataset::{Dataset, Split};
+use wardsmith_records::dataset::Dataset;
 use wardsmith_tokens::{Loader, Renderer, StepSize};
 use wardsmith_train::adamw::{AdamW, AdamWOptions, Decay};
 use wardsmith_train::run::Ending;
@@ -16,7 +16,7 @@ use wardsmith_train::step::Trainer;
 use wardsmith_train::{Outcome, RunOptions, run as train};
 
 use crate::model_manifest::{ModelManifest, Sources};
-use crate::recipe::{Recipe, Start, TrainLength, TrainRecipe, Warmup};
+use crate::recipe::{HeadRecipe, Recipe, Start, TrainLength, TrainRecipe, Warmup};
 use crate::say::{self, Interrupted, count};
 use crate::{cli, interrupt, resolved};
 
@@ -109,15 +109,18 @@ impl<'a> Job<'a> {
         let dataset = Dataset::open(data)?;
         let tokenizer = resolved::tokenizer_folder(model_recipe);
         let vocab = wardsmith_tokens::Tokenizer::load(tokenizer)?.vocab_size();
-        let labels = resolved::label_names(&dataset);
+        let mix = resolved::mix(&dataset, train)?;
+        let labels = labels(&dataset, &mix, model_recipe.head)?;
         let mut model = resolved::model(model_recipe, recipe.lora.as_ref(), labels.clone(), recipe.seed, vocab)?;
         let renderer = resolved::renderer(tokenizer, train.max_len_tokens, model.spec.positions.limit())?;
         let classes = (model.head.kind == HeadKind::Classifier).then_some(labels.as_slice());
         std::fs::create_dir_all(out).with_context(|| format!("cannot create `{}`", out.display()))?;
-        let shard = resolved::shard(&renderer, &dataset, Split::Train, classes, &out.join("shards"))?;
+        let learned =
+            resolved::Learned { renderer: &renderer, dataset: &dataset, mix: &mix, classes, seed: recipe.seed };
+        let shard = learned.train_shard(&out.join("shards"))?;
         let step = StepSize::Packs(train.packs_per_step);
         let loader = Loader::new(shard, train.tokens_per_pack, step, recipe.seed)?;
-        let validation = resolved::validation(&renderer, &dataset, classes, train, recipe.seed)?;
+        let validation = learned.validation(train)?;
         let steps = total_steps(train, loader.shard().tokens());
         let text = recipe.to_toml();
         let path = out.join(RECIPE);
@@ -127,8 +130,8 @@ impl<'a> Job<'a> {
             run_sha256: resolved::fingerprint(&text, &dataset, &renderer, &model)?,
             recipe: text,
         };
-        let task = resolved::task_of(&dataset)?.name().to_owned();
-        let manifest = ModelManifest::new(task, dataset.labels, train.max_len_tokens, sources);
+        let tasks = mix.iter().map(|(task, _)| (task.name().to_owned(), dataset.labels(task.name()).to_vec()));
+        let manifest = ModelManifest::new(tasks.collect(), train.max_len_tokens, sources);
         resolved::set_special_tokens(&mut model.config, renderer.tokenizer());
         Ok(Self { train, model, renderer, loader, validation, steps, manifest })
     }
@@ -181,6 +184,21 @@ impl<'a> Job<'a> {
         let outcome = train(&mut trainer, &mut loader, &self.validation, out, &options, interrupt::flag())?;
         Ok(Trained { outcome, model: trainer.model, renderer: self.renderer, manifest: self.manifest })
     }
+}
+
+/// The classes of a classifier: those of the one task that it learns. A language model needs none.
+fn labels(dataset: &Dataset, mix: &resolved::Mix, head: HeadRecipe) -> Result<Vec<String>> {
+    if head == HeadRecipe::LanguageModel {
+        return Ok(Vec::new());
+    }
+    let [(task, _)] = mix.as_slice() else {
+        bail!("a classifier learns one task, and here are {}\nhint: name one in [train.mixture]", mix.len());
+    };
+    let labels = resolved::label_names(dataset, task.name());
+    if labels.is_empty() {
+        bail!("task `{}` has no labels\nhint: head = \"language_model\"", task.name());
+    }
+    Ok(labels)
 }
 
 /// The steps a run takes; epochs are counted in tokens, which packs fill all but completely.

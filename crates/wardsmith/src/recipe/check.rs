@@ -71,6 +71,14 @@ pub(super) fn path(path: &std::path::PathBuf) -> Checked {
     }
 }
 
+/// Lists of at least one path that name something.
+pub(super) fn paths(paths: &[std::path::PathBuf]) -> Checked {
+    match paths.is_empty() {
+        true => Err(Wrong::new("is an empty list", "name at least one file or folder")),
+        false => paths.iter().try_for_each(path),
+    }
+}
+
 /// Lists of at least one name, none twice.
 #[expect(clippy::ptr_arg, reason = "checks get a reference to the value as it was read")]
 pub(super) fn distinct_names(names: &Vec<String>) -> Checked {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use wardsmith_records::record::Published;
 
+use super::Paths;
 use super::mistake::{Mistake, Place, Wrong, suggest};
 use super::tree::{Node, Table, Value};
 
@@ -55,6 +56,17 @@ impl Read for f64 {
     }
 }
 
+impl Read for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Boolean(value) => Some(*value),
+            _ => None,
+        }
+    }
+}
+
 impl Read for String {
     const EXPECTED: &'static str = "text in quotes";
 
@@ -71,6 +83,16 @@ impl Read for PathBuf {
 
     fn read(value: &Value) -> Option<Self> {
         String::read(value).map(Self::from)
+    }
+}
+
+impl Read for Paths {
+    const EXPECTED: &'static str = "a path in quotes, or a list of paths";
+
+    fn read(value: &Value) -> Option<Self> {
+        let one = PathBuf::read(value).map(|path| vec![path]);
+        let several = || Vec::<String>::read(value).map(|paths| paths.into_iter().map(PathBuf::from).collect());
+        one.or_else(several).map(Self)
     }
 }
 

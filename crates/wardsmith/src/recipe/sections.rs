@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use wardsmith_records::dedup::DEFAULT_THRESHOLD;
-use wardsmith_records::prepare::{DEFAULT_MAX_REJECT_RATE, DEFAULT_MIN_TRAIN_EXAMPLES};
-use wardsmith_records::record::Published;
-use wardsmith_records::{source, task};
+use wardsmith_records::task;
 
 use super::check;
 use super::mistake::{Wrong, suggest};
+use super::prepare_section::prepare;
 use super::reader::{Any, Reader};
 use super::{
-    HeadRecipe, LoraRecipe, MaxExamples, ModelRecipe, PrecisionRecipe, PrepareRecipe, Recipe, ScheduleRecipe, Start,
-    TrainLength, TrainRecipe, Warmup,
+    HeadRecipe, LoraRecipe, ModelRecipe, PrecisionRecipe, Recipe, ScheduleRecipe, Start, TrainLength, TrainRecipe,
+    Warmup,
 };
 
 /// The whole recipe.
@@ -42,68 +40,20 @@ fn contradictions(recipe: &Recipe, reader: &Reader<'_>) {
         let what = "there is nothing to adapt in random weights (`model.init`)";
         reader.note("lora", Wrong::new(what, "remove [lora], or start from a base"));
     }
-    let document = recipe.prepare.as_ref().is_some_and(|prepare| prepare.task == "document");
+    let document = recipe.prepare.as_ref().is_some_and(|prepare| prepare.tasks == ["document"]);
     if document && model.is_some_and(|model| model.head == HeadRecipe::Classifier) {
         let what = "task `document` has no labels that a classifier could learn";
         reader.note("model", Wrong::new(what, "head = \"language_model\""));
     }
 }
 
-fn prepare(mut reader: Reader<'_>) -> PrepareRecipe {
-    let day = |text: &str| text.parse::<Published>().expect("the defaults are days");
-    let prepare = PrepareRecipe {
-        sources: sources(&mut reader),
-        task: task_name(&mut reader),
-        min_train_examples: reader.or("min_train_examples", DEFAULT_MIN_TRAIN_EXAMPLES, check::at_least(1)),
-        validation_from: reader.or("validation_from", day("2023-07-01"), check::any),
-        test_from: reader.or("test_from", day("2024-01-01"), check::any),
-        near_duplicate_similarity: reader.or("near_duplicate_similarity", DEFAULT_THRESHOLD, check::above_zero_to(1.0)),
-        max_reject_rate: reader.or("max_reject_rate", DEFAULT_MAX_REJECT_RATE, check::zero_to(1.0)),
-        max_examples: reader.section("max_examples").map(max_examples).unwrap_or_default(),
-    };
-    if prepare.test_from <= prepare.validation_from {
-        let what = format!("`{}` is not after `validation_from`, `{}`", prepare.test_from, prepare.validation_from);
-        let hint = "train comes before validation_from, test from test_from on";
-        reader.note("test_from", Wrong::new(what, hint));
-    }
-    reader.finish();
-    prepare
-}
-
-fn sources(reader: &mut Reader<'_>) -> BTreeMap<String, PathBuf> {
-    let known: Vec<_> = source::ALL.iter().map(|source| source.name()).collect();
-    let check = |name: &str, path: &PathBuf| match known.contains(&name) {
-        true => check::path(path),
-        false => Err(Wrong::new("is not a source", suggest(name, &known))),
-    };
-    let given = reader.has("sources");
-    let Some(section) = reader.section("sources") else {
-        if !given {
-            let hint = "say what to read: sources = { nvd = \"FOLDER\", cwe = \"FOLDER\" }";
-            reader.note("sources", Wrong::new("is missing", hint));
-        }
-        return BTreeMap::new();
-    };
-    if section.is_empty() {
-        let what = "names no source";
-        reader.note("sources", Wrong::new(what, suggest("", &known)));
-    }
-    section.entries(check)
-}
-
-fn task_name(reader: &mut Reader<'_>) -> String {
-    let names: Vec<_> = task::ALL.iter().map(|task| (task.name(), task.name())).collect();
-    reader.choice("task", &names).to_owned()
-}
-
-fn max_examples(mut reader: Reader<'_>) -> MaxExamples {
-    let limits = MaxExamples {
-        train: reader.optional("train", check::at_least(1)),
-        validation: reader.optional("validation", check::at_least(1)),
-        test: reader.optional("test", check::at_least(1)),
-    };
-    reader.finish();
-    limits
+/// Shares by the names of tasks.
+fn mixture(reader: Reader<'_>) -> BTreeMap<String, f64> {
+    let known: Vec<_> = task::ALL.iter().map(|task| task.name()).collect();
+    reader.entries(|name, share| match known.contains(&name) {
+        true => check::above_zero_to(wardsmith_records::mixture::MAX_REPEATS as f64)(share),
+        false => Err(Wrong::new("is no task", suggest(name, &known))),
+    })
 }
 
 fn model(mut reader: Reader<'_>) -> ModelRecipe {
@@ -148,6 +98,7 @@ fn lora(mut reader: Reader<'_>) -> LoraRecipe {
 fn train(mut reader: Reader<'_>) -> TrainRecipe {
     let train = TrainRecipe {
         dataset: reader.optional("dataset", check::path),
+        mixture: reader.section("mixture").map(mixture).unwrap_or_default(),
         max_len_tokens: reader.or("max_len_tokens", 256, check::at_least(2)),
         tokens_per_pack: reader.or("tokens_per_pack", 4096, check::within(2, 1 << 22)),
         packs_per_step: reader.or("packs_per_step", 1, check::within(1, 1 << 16)),

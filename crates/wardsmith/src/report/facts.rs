@@ -37,29 +37,31 @@ fn dataset_facts(report: &Report, manifest: &Manifest) -> Vec<(String, String)> 
     }
     if let (Some(validation), Some(test)) = (&split.validation_from, &split.test_from) {
         let dates = format!(
-            "training before {validation}, validation before {test}, test from then on; near-duplicates stand with their oldest relative"
+            "training before {validation}, validation before {test}, test from then on; near-duplicates stand with their oldest relative or are left out"
         );
         fact("Split by publication", dates);
     }
     fact(
         "Near-duplicates",
         format!(
-            "{} groups of several with {} members; {} CVEs moved to an earlier split with their group; {} groups \
-             across borders",
+            "{} groups of several with {} members; {} CVEs left out, being younger than their group; {} leaks between \
+             splits",
             words::count(groups.groups_of_several),
             words::count(groups.members_of_several),
-            words::count(split.moved.iter().map(|moved| moved.count).sum()),
-            words::count(split.groups_across_borders)
+            words::count(left_out(manifest, "younger_than_its_group")),
+            words::count(split.leaks)
         ),
     );
     facts
 }
 
+/// CVEs that have no place for this reason.
+fn left_out(manifest: &Manifest, reason: &str) -> u64 {
+    let reasons = manifest.report.split.left_out.get("vulnerabilities");
+    reasons.and_then(|reasons| reasons.get(reason)).copied().unwrap_or(0)
+}
+
 fn splits(report: &Report, manifest: &Manifest) -> Element {
-    let moved_from = |split: Split| {
-        let moved = manifest.report.split.moved.iter();
-        moved.filter(|moved| moved.from == split).map(|moved| moved.count).sum::<u64>()
-    };
     let examples = |split: Split| {
         let task = manifest.report.tasks.get(&report.task)?;
         task.examples.get(&split).copied()
@@ -70,15 +72,12 @@ fn splits(report: &Report, manifest: &Manifest) -> Element {
             Split::Validation => "validation",
             Split::Test => "test",
         };
-        let cves = manifest.report.split.vulnerabilities.get(&split).copied();
+        let placed = manifest.report.split.placed.get("vulnerabilities");
+        let cves = placed.and_then(|placed| placed.get(&split).copied());
         let count = |count: Option<u64>| number(count.map_or("–".into(), words::count));
-        el("tr")
-            .child(text_in("th", name).with("scope", "row"))
-            .child(count(cves))
-            .child(count(examples(split)))
-            .child(count(Some(moved_from(split))))
+        el("tr").child(text_in("th", name).with("scope", "row")).child(count(cves)).child(count(examples(split)))
     };
-    let head = ["Split", "CVEs", "Examples", "CVEs moved out of it"].map(column);
+    let head = ["Split", "CVEs", "Examples"].map(column);
     el("table")
         .child(text_in("caption", "Splits"))
         .child(el("thead").child(el("tr").children(head)))

@@ -46,8 +46,8 @@ fn manifest() -> Manifest {
         "groups": {"groups_of_several": 12_345, "members_of_several": 45_678},
         "split": {
             "validation_from": "2023-07-01", "test_from": "2024-01-01",
-            "vulnerabilities": {"train": 200_000, "validation": 20_000, "test": 22_300},
-            "moved": [{"from": "test", "to": "train", "count": 321}]
+            "placed": {"vulnerabilities": {"train": 200_000, "validation": 20_000, "test": 22_300}},
+            "left_out": {"vulnerabilities": {"younger_than_its_group": 321}}
         },
         "tasks": {"cwe_classify": {"examples": {"train": 99_999, "validation": 8_888, "test": 1234}, "labels": 5}}
     });
@@ -147,7 +147,7 @@ fn numbers_stand_with_interval_unit_direction_and_denominator() {
     assert!(html.contains("Accuracy<small>% of answers; higher is better</small>"));
     assert!(html.contains("<caption>tuned − base</caption>"));
     assert!(html.contains("no difference shown") && html.contains(">better<"));
-    assert!(html.contains("321 CVEs moved") && html.contains("0 groups across borders"));
+    assert!(html.contains("321 CVEs left out") && html.contains("0 leaks between splits"));
     assert!(html.contains(&"ab".repeat(32)) && !html.contains("hidden.json"));
 }
 

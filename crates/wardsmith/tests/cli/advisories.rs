@@ -28,7 +28,7 @@ fn no_advisory_quotes_the_public_description() {
     let sources = ["nvd", "cvelist"].map(|name| (name.to_owned(), data.join(name)));
     let read = ingest(&sources, 0.01, &|_, _| ()).unwrap();
     let public: HashMap<String, &str> =
-        read.vulnerabilities.iter().map(|one| (one.id.to_string(), one.description.as_str())).collect();
+        read.knowledge.vulnerabilities.iter().map(|one| (one.id.to_string(), one.description.as_str())).collect();
     let advisories = common::advisories();
     let mut compared = 0;
     for advisory in &advisories {

@@ -4,6 +4,8 @@
 mod advisories;
 mod broken_input;
 mod common;
+mod export;
+mod fetch;
 mod pipeline;
 mod real_feeds;
 mod resume;
