@@ -208,6 +208,8 @@ impl Names {
         things.extend(knowledge.documents.iter().map(|one| Thing {
             published: one.published,
             cves: &one.cves,
+            // Sections of one file are told apart behind a `#`, and stand together.
+            origin: one.id.split_once('#').map_or("", |(file, _)| file),
             ..undated(&one.id, &one.text)
         }));
         things.extend(knowledge.sentences.iter().zip(&self.sentences).map(|(one, report)| Thing {

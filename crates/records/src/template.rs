@@ -114,7 +114,7 @@ pub fn skeleton(text: &str) -> Vec<String> {
         }
         let chunk = chunks[at];
         let before_name = chunks.get(at + 1).is_some_and(|next| looks_like_name(next));
-        bones.chunk(chunk, starts, before_name);
+        bones.chunk(chunk, starts && !before_name);
         starts = chunk.ends_with(['.', ':', '!', '?']);
         at += 1;
     }
@@ -203,8 +203,8 @@ impl Bones {
         }
     }
 
-    /// Adds what stands between two blanks; `starts` where a sentence does, `before_name` where a name follows.
-    fn chunk(&mut self, chunk: &str, starts: bool, before_name: bool) {
+    /// Adds what stands between two blanks; `plain` where a sentence starts and no name does.
+    fn chunk(&mut self, chunk: &str, plain: bool) {
         let core = trimmed(chunk);
         if core.is_empty() {
             return;
@@ -212,11 +212,11 @@ impl Bones {
         if is_code(chunk, core) {
             return self.mask();
         }
-        let mut first = starts;
+        let mut plain = plain;
         for part in core.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()) {
-            self.part(part, first && !before_name);
+            self.part(part, plain);
             // Where a full stop has no blank behind it, a sentence starts in the middle of a chunk.
-            first = core.contains('.');
+            plain = core.contains('.');
         }
     }
 
