@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::augment::augment;
+use crate::bias::Observed;
 use crate::corpus::{Caps, Corpus, Places, Settings};
-use crate::dataset::{Dataset, DatasetWriter, Split};
+use crate::dataset::{Dataset, DatasetWriter, Example, Split};
 use crate::dedup::DEFAULT_THRESHOLD;
 use crate::error::{Error, Result};
 use crate::explain::{PRIVATE, Step};
@@ -16,6 +18,7 @@ use crate::label::CwePolicy;
 use crate::manifest::{InputSummary, Manifest, Report, SourceCounts};
 use crate::record::Published;
 use crate::refine::{RefinePolicy, refine};
+use crate::sampling::{Sampling, sample};
 use crate::split::{Borders, Rules, across_borders};
 use crate::task::{self, Made, Task};
 use crate::wanted::{Said, Wanted};
@@ -59,6 +62,12 @@ pub struct PrepareOptions {
     /// What becomes of texts.
     #[serde(default)]
     pub texts: RefinePolicy,
+    /// How the classes of training examples are evened out.
+    #[serde(default)]
+    pub sampling: Sampling,
+    /// The share of training examples, 0..=1, of which there is a copy without names of vendors and products.
+    #[serde(default)]
+    pub mask_names_share: f64,
     /// How many of a task's phrasings training uses, from the first on; all where nothing is said.
     #[serde(default)]
     pub phrasings: Option<usize>,
@@ -107,6 +116,8 @@ impl PrepareOptions {
             near_duplicate_threshold: default_threshold(),
             max_reject_rate: default_max_reject_rate(),
             texts: RefinePolicy::default(),
+            sampling: Sampling::None,
+            mask_names_share: 0.0,
             phrasings: None,
             cwe_labels: CwePolicy::default(),
             caps: Caps::default(),
@@ -139,6 +150,11 @@ impl PrepareOptions {
         let rate = self.max_reject_rate;
         if !(0.0..=1.0).contains(&rate) {
             found.push(wrong(format!("a reject rate of `{rate}` is no share"), "it lies within 0 and 1"));
+        }
+        found.extend(self.sampling.check().err());
+        let share = self.mask_names_share;
+        if !(0.0..=1.0).contains(&share) {
+            found.push(wrong(format!("a share of `{share}` of masked names is no share"), "it lies within 0 and 1"));
         }
         let share = self.decline_share;
         if !(0.0..=MAX_DECLINE_SHARE).contains(&share) {
@@ -311,6 +327,15 @@ fn hide_private(private: &[String], inputs: &mut [InputSummary], counts: &mut BT
 /// The examples of one task, those of private sources marked.
 pub(crate) fn make_one(options: &PrepareOptions, task: &dyn Task, corpus: &Corpus<'_>) -> Result<Made> {
     let mut made = task.make(corpus)?;
+    let seed = corpus.settings.seed;
+    made.examples = sample(made.examples, options.sampling, seed);
+    let names_of = |example: &Example| {
+        let id = example.id.split('#').next().and_then(|id| id.parse().ok());
+        let record = id.and_then(|id| corpus.knowledge.vulnerability(id));
+        record.map(|one| one.products.clone()).unwrap_or_default()
+    };
+    made.examples = augment(made.examples, options.mask_names_share, seed, &names_of);
+    made.recount();
     for (_, example) in &mut made.examples {
         example.private |= example.sources.iter().any(|source| options.private_sources.contains(source));
         made.counts.private_examples += u64::from(example.private);
@@ -327,6 +352,8 @@ fn make_all(
     progress: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Result<()> {
     let mut members: Vec<(u64, Split)> = Vec::new();
+    let observed = Observed::of(corpus);
+    let mut bias = observed.report();
     for name in &options.tasks {
         let task: &dyn Task = task::by_name(name)?;
         progress(Progress::Making { task: task.name() });
@@ -339,8 +366,12 @@ fn make_all(
             });
         }
         members.extend(made.examples.iter().map(|(split, one)| (one.group, *split)));
+        bias.tasks.insert(name.clone(), observed.task(&made.examples));
         writer.write_task(name, &made.examples, &made.labels)?;
         report.tasks.insert(name.clone(), made.counts);
+    }
+    for (name, bytes) in bias.files() {
+        writer.write_file(&name, &bytes)?;
     }
     report.split.leaks = across_borders(members.into_iter());
     match report.split.leaks {

@@ -20,6 +20,7 @@ use serde::Serialize;
 use wardsmith_records::label::CwePolicy;
 use wardsmith_records::record::Published;
 use wardsmith_records::refine::RefinePolicy;
+use wardsmith_records::sampling::Sampling;
 
 pub(crate) use mistake::RecipeErrors;
 
@@ -71,6 +72,10 @@ pub(crate) struct PrepareRecipe {
     pub cwe_labels: CwePolicy,
     /// What becomes of texts.
     pub texts: RefinePolicy,
+    /// How the classes of training examples are evened out.
+    pub sampling: Sampling,
+    /// Share of training examples of which there is a copy without names of vendors and products.
+    pub mask_names_share: f64,
     /// How many of each task's phrasings training uses; absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phrasings: Option<usize>,

@@ -110,6 +110,8 @@ fn options(recipe: &PrepareRecipe, seed: u64) -> PrepareOptions {
     options.max_reject_rate = recipe.max_reject_rate;
     options.cwe_labels = recipe.cwe_labels.clone();
     options.texts = recipe.texts.clone();
+    options.sampling = recipe.sampling;
+    options.mask_names_share = recipe.mask_names_share;
     options.phrasings = recipe.phrasings;
     options.decline_share = recipe.decline_share;
     options.caps.train = recipe.max_examples.train;

@@ -8,6 +8,7 @@ use wardsmith_records::label::{CwePolicy, Voice};
 use wardsmith_records::prepare::{DEFAULT_MAX_REJECT_RATE, DEFAULT_MIN_TRAIN_EXAMPLES, MAX_DECLINE_SHARE};
 use wardsmith_records::record::Published;
 use wardsmith_records::refine::RefinePolicy;
+use wardsmith_records::sampling::Sampling;
 use wardsmith_records::{source, task};
 
 use super::check;
@@ -27,6 +28,10 @@ pub(super) fn prepare(mut reader: Reader<'_>) -> PrepareRecipe {
         max_reject_rate: reader.or("max_reject_rate", DEFAULT_MAX_REJECT_RATE, check::zero_to(1.0)),
         cwe_labels: reader.section("cwe_labels").map(cwe_labels).unwrap_or_default(),
         texts: reader.section("texts").map(texts).unwrap_or_default(),
+        sampling: reader.or("sampling", Sampling::None, |sampling: &Sampling| {
+            sampling.check().map_err(|error| Wrong::new("is out of range", error.to_string()))
+        }),
+        mask_names_share: reader.or("mask_names_share", 0.0, check::zero_to(1.0)),
         phrasings: reader.optional("phrasings", check::at_least(1)),
         decline_share: reader.or("decline_share", 0.0, check::zero_to(MAX_DECLINE_SHARE)),
         private: private(&mut reader),
