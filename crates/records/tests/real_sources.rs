@@ -101,7 +101,11 @@ fn all_advisories_of_cisa_are_read_and_change_no_description() {
     assert_eq!((alone.knowledge.documents.len(), alone.knowledge.vulnerabilities.len()), (2_383, 6_986));
     let documents = &alone.knowledge.documents;
     assert!(documents.iter().all(|one| !one.text.is_empty() && one.published.is_some()));
-    assert_eq!(documents.iter().filter(|one| !one.remedy.is_empty()).count(), 2_379, "four say only that there is none");
+    assert_eq!(
+        documents.iter().filter(|one| !one.remedy.is_empty()).count(),
+        2_379,
+        "four say only that there is none"
+    );
     let [one, two] = lists;
     let without = read("lists", &[one, two]).unwrap();
     let with = read("lists and advisories", &[one, advisories, two]).unwrap();
