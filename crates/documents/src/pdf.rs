@@ -19,6 +19,7 @@ mod layout;
 mod object;
 mod pages;
 mod paragraph;
+mod width;
 
 use lopdf::{Dictionary, Object};
 

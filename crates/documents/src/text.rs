@@ -140,6 +140,17 @@ impl Composer {
         self.push(Shape::Row, &cells[..used].join(" | "))
     }
 
+    /// Whether so much more text could still be added.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] where it could not; asked before text is collected that would be refused anyway.
+    pub(crate) fn check_room(&self, bytes: usize) -> Result<()> {
+        if self.buffer.len() + bytes > self.limit_bytes {
+            return Err(Error::too_many_bytes("the text", self.limit_bytes));
+        }
+        Ok(())
+    }
+
     /// How many bytes of text there are.
     pub(crate) fn len(&self) -> usize {
         self.buffer.len()
@@ -230,6 +241,19 @@ impl Page {
         for part in [&fence, "\n", text, "\n", &fence] {
             self.text.push_str(part);
         }
+    }
+}
+
+/// No table that people read is wider.
+const MAX_CELLS: usize = 1_000;
+
+/// Adds a cell to a row; those of a row that is too wide are joined to its last one.
+pub(crate) fn push_cell(cells: &mut Vec<String>, cell: String) {
+    if cells.len() < MAX_CELLS {
+        cells.push(cell);
+    } else if let Some(last) = cells.last_mut() {
+        last.push(' ');
+        last.push_str(&cell);
     }
 }
 

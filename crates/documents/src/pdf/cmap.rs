@@ -6,8 +6,8 @@ use lopdf::Object;
 
 use super::object::{Item, Lexer, References};
 
-/// How many ranges a map may have; the rest is left out.
-const MAX_RANGES: usize = 200_000;
+/// How many texts a map may hold; the rest is left out. A font has at most 65,536 glyphs.
+const MAX_TEXTS: usize = 70_000;
 /// How many ranges that begin before a code are looked at, where ranges overlap.
 const MAX_OVERLAP: usize = 8;
 
@@ -18,6 +18,7 @@ pub(super) struct CMap {
     ranges: Vec<Range>,
     /// First code, last code, length in bytes.
     spaces: Vec<(u32, u32, usize)>,
+    texts: usize,
 }
 
 #[derive(Debug)]
@@ -57,7 +58,7 @@ impl CMap {
                     operands.clear();
                 }
             }
-            if map.ranges.len() + operands.len() > MAX_RANGES {
+            if map.texts + operands.len() > 3 * MAX_TEXTS {
                 break;
             }
         }
@@ -78,7 +79,7 @@ impl CMap {
     fn add_characters(&mut self, operands: &[Object]) {
         for pair in operands.chunks_exact(2) {
             if let (Some((first, _)), Some(units)) = (code(&pair[0]), units(&pair[1])) {
-                self.ranges.push(Range { first, last: first, target: Target::From(units) });
+                self.add(Range { first, last: first, target: Target::From(units) });
             }
         }
     }
@@ -96,14 +97,22 @@ impl CMap {
                 },
             };
             if first <= last {
-                self.ranges.push(Range { first, last, target });
+                self.add(Range { first, last, target });
             }
         }
     }
 
-    /// Whether nothing is mapped.
-    pub(super) fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
+    fn add(&mut self, range: Range) {
+        let texts = if let Target::Each(each) = &range.target { each.len() } else { 1 };
+        if self.texts + texts <= MAX_TEXTS {
+            self.texts += texts;
+            self.ranges.push(range);
+        }
+    }
+
+    /// How many texts it holds, each of which takes memory.
+    pub(super) fn texts(&self) -> usize {
+        self.texts
     }
 
     /// The length in bytes of the code at the beginning of `bytes`, for fonts whose codes are longer than one.
@@ -196,7 +205,9 @@ mod tests {
     fn a_range_of_all_codes_costs_nothing() {
         let map = CMap::read(b"1 beginbfrange <00000000> <FFFFFFFF> <0041> endbfrange");
         assert_eq!(mapped(&map, u32::MAX).as_deref(), Some("@"));
-        assert!(CMap::read(&b"<00> ".repeat(MAX_RANGES + 10)).is_empty());
-        assert!(CMap::read(&b"[[[[ endbfchar".repeat(1000)).is_empty());
+        assert!(CMap::read(&b"<00> ".repeat(4 * MAX_TEXTS)).texts() == 0);
+        assert!(CMap::read(&b"[[[[ endbfchar".repeat(1000)).texts() == 0);
+        let long = format!("1 beginbfrange <0000> <FFFF> [{}] endbfrange", "<0041>".repeat(MAX_TEXTS + 1));
+        assert!(CMap::read(long.as_bytes()).texts() == 0);
     }
 }

@@ -1,19 +1,18 @@
-//! Fonts, as far as text needs them: what a code means, and how far it moves the pen, ISO 32000-1 §9.5 to §9.10.
-
-use std::collections::BTreeMap;
+//! Fonts, as far as text needs them: what their codes mean, ISO 32000-1 §9.5 to §9.10.
 
 use encoding_rs::{BIG5, EUC_KR, Encoding, GBK, SHIFT_JIS, UTF_16BE};
 use lopdf::{Dictionary, Document, Object};
 
 use super::cmap::CMap;
 use super::file::File;
-use super::{name, number};
+use super::name;
+use super::width::Widths;
 use crate::error::Result;
 
 /// What a font costs beside its bytes: names of glyphs are looked up in a long list.
 const FONT_WORK: usize = 20_000;
-/// How many widths of a composite font are taken.
-const MAX_WIDTHS: usize = 70_000;
+/// What a text in a map costs: it takes memory as long as the document is read.
+const TEXT_WORK: usize = 500;
 
 /// A font.
 #[derive(Debug)]
@@ -36,17 +35,6 @@ enum Codes {
     Glyphs,
 }
 
-/// Widths in thousandths of the font's size.
-#[derive(Debug)]
-enum Widths {
-    Known {
-        by_code: BTreeMap<u32, f32>,
-        default: f32,
-    },
-    /// The fourteen standard fonts come without them.
-    Guessed,
-}
-
 /// Text, and how far it moved the pen.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Shown {
@@ -63,18 +51,19 @@ impl Font {
     pub(super) fn read(file: &File<'_>, font: &Dictionary) -> Result<Self> {
         file.spend(FONT_WORK)?;
         let map = match font.get(b"ToUnicode").and_then(Object::as_reference) {
-            Ok((id, _)) => file.stream(id)?.map(|bytes| CMap::read(&bytes)).filter(|map| !map.is_empty()),
+            Ok((id, _)) => file.stream(id)?.map(|bytes| CMap::read(&bytes)).filter(|map| map.texts() > 0),
             Err(_) => None,
         };
+        file.spend(map.as_ref().map_or(0, CMap::texts) * TEXT_WORK)?;
         let is_fixed = is_fixed(file, font)?;
         if name(font, b"Subtype") == Some(b"Type0") {
             let encoding = file.entry(font, b"Encoding")?;
             let encoding = encoding.as_ref().and_then(|encoding| encoding.as_name().ok()).unwrap_or_default();
             let codes = charset_of(encoding).map_or(Codes::Glyphs, Codes::Charset);
-            return Ok(Self { map, codes, widths: composite_widths(file, font)?, is_fixed });
+            return Ok(Self { map, codes, widths: Widths::composite(file, font)?, is_fixed });
         }
         let codes = Codes::Single(texts_of_codes(file, font)?);
-        Ok(Self { map, codes, widths: simple_widths(file, font)?, is_fixed })
+        Ok(Self { map, codes, widths: Widths::simple(file, font)?, is_fixed })
     }
 
     /// What a string shows.
@@ -88,7 +77,7 @@ impl Font {
             let code = bytes.iter().fold(0_u32, |code, byte| code << 8 | u32::from(*byte));
             let before = shown.text.len();
             self.push(code, bytes, &mut shown.text);
-            shown.width += self.width(code, &shown.text[before..]);
+            shown.width += self.widths.of(code, &shown.text[before..]);
             shown.codes += 1;
             shown.blanks += usize::from(bytes == b" ");
         }
@@ -116,13 +105,6 @@ impl Font {
         if !out.is_ascii() && out[begin..].contains(is_special) {
             let text = out.split_off(begin);
             text.chars().for_each(|c| push_plain(c, out));
-        }
-    }
-
-    fn width(&self, code: u32, text: &str) -> f32 {
-        match &self.widths {
-            Widths::Known { by_code, default } => by_code.get(&code).copied().unwrap_or(*default),
-            Widths::Guessed => text.chars().map(guessed_width).sum(),
         }
     }
 }
@@ -160,17 +142,6 @@ fn push_plain(c: char, out: &mut String) {
         '\u{f0a7}' | '\u{f0b7}' => out.push('•'),
         c if is_special(c) => {}
         c => out.push(c),
-    }
-}
-
-/// About as wide as in Helvetica.
-fn guessed_width(c: char) -> f32 {
-    match c {
-        'i' | 'j' | 'l' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | 'I' | ' ' | 'f' | 't' | '/' | '[' | ']' => 270.0,
-        'm' | 'M' | 'w' | 'W' | '%' | '@' => 850.0,
-        'r' | '(' | ')' | '-' => 335.0,
-        c if c.is_uppercase() => 690.0,
-        _ => 545.0,
     }
 }
 
@@ -263,68 +234,6 @@ fn glyph_part(name: &str) -> String {
     let mut encoding = Dictionary::new();
     encoding.set("Differences", Object::Array(vec![Object::Integer(0), Object::Name(name.as_bytes().to_vec())]));
     texts_of(Object::Dictionary(encoding), 0..=0).pop().unwrap_or_default()
-}
-
-fn simple_widths(file: &File<'_>, font: &Dictionary) -> Result<Widths> {
-    let Some(Object::Array(widths)) = file.entry(font, b"Widths")? else {
-        return Ok(Widths::Guessed);
-    };
-    // Type 3 fonts have their own unit.
-    let unit = match file.entry(font, b"FontMatrix")? {
-        Some(Object::Array(matrix)) => matrix.first().and_then(number).unwrap_or(0.001) * 1000.0,
-        _ => 1.0,
-    };
-    let first = file.entry(font, b"FirstChar")?.and_then(|first| first.as_i64().ok());
-    let first = first.and_then(|first| u32::try_from(first).ok()).unwrap_or(0);
-    let mut by_code = BTreeMap::new();
-    for (code, width) in (first..).zip(widths.iter().take(256)) {
-        if let Some(width) = file.resolve(width)?.as_ref().and_then(number) {
-            by_code.insert(code, width * unit);
-        }
-    }
-    Ok(Widths::Known { by_code, default: 500.0 })
-}
-
-/// Widths of the glyphs of a composite font, ISO 32000-1 §9.7.4.3; codes are taken for glyph numbers.
-fn composite_widths(file: &File<'_>, font: &Dictionary) -> Result<Widths> {
-    let mut by_code = BTreeMap::new();
-    let mut default = 1000.0;
-    let Some(Object::Array(descendants)) = file.entry(font, b"DescendantFonts")? else {
-        return Ok(Widths::Known { by_code, default });
-    };
-    let descendant = descendants.first().map(|descendant| file.resolve(descendant)).transpose()?.flatten();
-    let Some(Object::Dictionary(descendant)) = descendant else {
-        return Ok(Widths::Known { by_code, default });
-    };
-    if let Some(width) = file.entry(&descendant, b"DW")?.as_ref().and_then(number) {
-        default = width;
-    }
-    let Some(Object::Array(widths)) = file.entry(&descendant, b"W")? else {
-        return Ok(Widths::Known { by_code, default });
-    };
-    let mut rest = widths.as_slice();
-    while let [Object::Integer(first), second, after @ ..] = rest {
-        let first = u32::try_from(*first).unwrap_or(0);
-        rest = after;
-        match file.resolve(second)? {
-            Some(Object::Array(each)) => {
-                let each = (first..).zip(each.iter().filter_map(number));
-                by_code.extend(each.take(MAX_WIDTHS.saturating_sub(by_code.len())));
-            }
-            Some(Object::Integer(last)) => {
-                let last = u32::try_from(last).unwrap_or(0);
-                if let Some((width, after)) = after.split_first() {
-                    let width = number(width).unwrap_or(default);
-                    let all = (first..=last).map(|code| (code, width));
-                    by_code.extend(all.take(MAX_WIDTHS.saturating_sub(by_code.len())));
-                    rest = after;
-                }
-            }
-            _ => break,
-        }
-        file.spend(16)?;
-    }
-    Ok(Widths::Known { by_code, default })
 }
 
 #[cfg(test)]

@@ -66,7 +66,8 @@ impl Fonts {
     /// The level of a line that is a heading by its size.
     fn level(&self, line: &Line) -> Option<u8> {
         let size = half_points(line.size);
-        let place = self.headings.iter().position(|heading| *heading == size)?;
+        // From the largest to the smallest; a hostile file may have as many sizes as lines.
+        let place = self.headings.binary_search_by(|heading| size.cmp(heading)).ok()?;
         let is_short = line.text.chars().count() <= MAX_HEADING_CHARS && line.text.chars().any(char::is_alphabetic);
         (self.body > 0 && is_short).then(|| u8::try_from(place + 1).unwrap_or(6).min(6))
     }
@@ -74,9 +75,9 @@ impl Fonts {
     fn shape(&self, line: &Line) -> Shape {
         match self.level(line) {
             _ if line.is_fixed && !self.fixed_is_text => Shape::Code,
+            _ if leader(&line.text).is_some() => Shape::Lines,
             Some(level) => Shape::Heading(level),
             None if bullet(&line.text).is_some() => Shape::Item(0),
-            None if leader(&line.text).is_some() => Shape::Lines,
             None => Shape::Paragraph,
         }
     }
