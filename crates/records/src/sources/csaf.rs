@@ -89,7 +89,8 @@ fn vulnerability(
     let voice = format!("{NAME}:{}", one_line(&advisory.document.publisher.name));
     let voice = Voice { source: &voice, primary: false };
     draft.describe(&[Text { lang: "en".into(), value: text::shortened(&description).into() }]);
-    draft.date(one.disclosed.as_deref(), advisory.document.tracking.current_release_date.as_deref());
+    let tracking = &advisory.document.tracking;
+    draft.date(one.disclosed.as_deref().or(tracking.only_day()), tracking.current_release_date.as_deref());
     one.cwe_ids().for_each(|cwe| draft.cwe(cwe, voice));
     one.vectors().for_each(|vector| draft.cvss(vector, voice));
     let affected = one.product_status.affected().filter_map(|id| products.by_id.get(id));
@@ -157,6 +158,8 @@ mod tests {
             ("CVE-2024-0301", "The kettle overflows when it boils.")
         );
         assert_eq!((one.published.to_string().as_str(), one.modified), ("2024", 20_240_918_160_000));
+        let unrevised = VERSION_20.replace("2024-09-18", "2024-07-19");
+        assert_eq!(read_all(&unrevised).0[0].published.to_string(), "2024-07-19");
         assert_eq!(one.cwes[0].source, "csaf:The Kettle Works");
         let vectors: Vec<_> = one.cvss.iter().map(|label| label.value.as_str()).collect();
         assert_eq!(vectors, ["CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", "AV:N/AC:L/Au:N/C:P/I:P/A:P"]);
