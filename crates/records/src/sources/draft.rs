@@ -13,6 +13,9 @@ use crate::record::{
 use crate::source::Sink;
 use crate::sources::json::timestamp;
 
+/// No real record has a tenth of so many CWE or CVSS labels; each is compared with all before it.
+const MAX_LABELS: usize = 1000;
+
 /// A text in a language; both feeds have it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Text<'a> {
@@ -100,6 +103,10 @@ impl Draft {
     }
 
     fn push_cwe(&mut self, value: WeaknessRef, voice: Voice<'_>, from_text: bool) {
+        if self.cwes.len() >= MAX_LABELS {
+            self.lost.push(RejectReason::BadCwe);
+            return;
+        }
         let label = Label { value, source: voice.source.to_owned(), primary: voice.primary, from_text };
         if !self.cwes.contains(&label) {
             self.cwes.push(label);
@@ -108,7 +115,7 @@ impl Draft {
 
     /// A CVSS vector.
     pub(crate) fn cvss(&mut self, text: &str, voice: Voice<'_>) {
-        let Ok(value) = text.parse() else {
+        let Some(value) = text.parse().ok().filter(|_| self.cvss.len() < MAX_LABELS) else {
             self.lost.push(RejectReason::BadCvss);
             return;
         };
@@ -256,6 +263,13 @@ mod tests {
         let found: Vec<String> = draft.cwes.iter().map(|one| one.value.to_string()).collect();
         assert_eq!(found, ["CWE-79", "CWE-89"]);
         assert!(draft.cwes.iter().all(|one| one.from_text));
+    }
+
+    #[test]
+    fn labels_beyond_any_real_number_are_lost() {
+        let mut draft = draft("A hole.");
+        (0..3000).for_each(|number| draft.cwe(&format!("CWE-{number}"), ACME));
+        assert_eq!((draft.cwes.len(), draft.lost.len()), (MAX_LABELS, 3000 - MAX_LABELS));
     }
 
     #[test]
