@@ -6,5 +6,6 @@ mod broken_input;
 mod common;
 mod fetch;
 mod pipeline;
+mod private;
 mod real_feeds;
 mod resume;
