@@ -11,12 +11,13 @@ const OURS: &str = "wardsmith";
 const TABLE: &[(&str, &[&str])] = &[
     ("wardsmith-documents", &[]),
     ("wardsmith-fetch", &[]),
-    ("wardsmith-records", &["wardsmith-documents"]),
+    ("wardsmith-vault", &[]),
+    ("wardsmith-records", &["wardsmith-documents", "wardsmith-vault"]),
     ("wardsmith-tables", &["wardsmith-records"]),
     ("wardsmith-model", &[]),
     ("wardsmith-tokens", &["wardsmith-records"]),
     ("wardsmith-train", &["wardsmith-tokens", "wardsmith-model"]),
-    ("wardsmith", &["wardsmith-fetch", "wardsmith-records", "wardsmith-tokens", "wardsmith-model", "wardsmith-train"]),
+    ("wardsmith", &["wardsmith-fetch", "wardsmith-records", "wardsmith-tokens", "wardsmith-model", "wardsmith-train", "wardsmith-vault"]),
     ("xtask", &[]),
 ];
 
