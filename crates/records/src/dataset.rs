@@ -221,6 +221,13 @@ fn in_task(task: &str, file: &str) -> Result<String> {
     Err(Error::BadDataset { path: file.into(), detail })
 }
 
+/// Whether `name` is one or two parts of small letters, digits, `.`, `_` and `-`, none of which is hidden.
+fn is_plain_path(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain);
+    name.len() <= 120 && name.split('/').count() <= 2 && name.split('/').all(part)
+}
+
 /// Holds a digest against the manifest's.
 fn verify(path: &Path, manifest: &Manifest, name: &str, sha256: &str) -> Result<()> {
     let stated = manifest.files.get(name).map(|file| file.sha256.as_str());
@@ -291,6 +298,25 @@ impl DatasetWriter {
             self.files.insert(name.clone(), write_json(&self.partial.join(&name), labels)?);
             self.labels.insert(task.into(), labels.to_vec());
         }
+        Ok(())
+    }
+
+    /// Writes a file that goes with the dataset, such as `bias/bias.json`; the manifest lists it as it lists all others.
+    ///
+    /// # Errors
+    /// Where the name leaves the folder or is taken, or the disk refuses.
+    pub fn write_file(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        if !is_plain_path(name) || [MANIFEST, HIERARCHY].contains(&name) || self.files.contains_key(name) {
+            let detail = format!("`{}` is no free name of a file in it", name.chars().take(80).collect::<String>());
+            return Err(Error::BadDataset { path: self.target.clone(), detail });
+        }
+        let path = self.partial.join(name);
+        let folder = path.parent().expect("it lies in the dataset");
+        fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        let file = File::create(&path).map_err(Error::io("create", &path))?;
+        let mut out = BufWriter::new(Digesting::new(file));
+        out.write_all(bytes).map_err(Error::io("write", &path))?;
+        self.files.insert(name.into(), close(out, &path)?);
         Ok(())
     }
 
@@ -459,6 +485,24 @@ mod tests {
         let message = write(&other, true, "CVE-2024-0001").unwrap_err().to_string();
         assert!(message.contains("is not a Wardsmith dataset"), "{message}");
         assert_eq!(names_in(folder.path()), ["precious", "set"]);
+    }
+
+    #[test]
+    fn a_file_beside_the_tasks_is_listed_with_its_digest_and_cannot_leave_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("set");
+        let mut writer = DatasetWriter::create(&target, false).unwrap();
+        writer.write_file("bias/bias.md", b"abc").unwrap();
+        for name in ["", "../x", "/x", "a/b/c", "a//b", ".x", "a/.x", "A", "manifest.json", "bias/bias.md"] {
+            let error = writer.write_file(name, b"x").unwrap_err().to_string();
+            assert!(error.contains("is no free name"), "{name}: {error}");
+        }
+        let manifest = Manifest::new(Vec::new(), serde_json::Value::Null, Report::default());
+        let dataset = writer.finish(manifest, &Hierarchy::default()).unwrap();
+        assert_eq!(fs::read(target.join("bias/bias.md")).unwrap(), b"abc");
+        let summary = &dataset.manifest.files["bias/bias.md"];
+        assert_eq!((summary.bytes, &summary.sha256[..8]), (3, "ba7816bf"));
+        Dataset::open(&target).unwrap();
     }
 
     #[test]

@@ -134,7 +134,8 @@ pub fn fingerprint(text: &str) -> u64 {
 }
 
 /// The sorted hashes of the shingles of `text`, each once; never empty.
-fn shingles(text: &str) -> Box<[u32]> {
+#[must_use]
+pub fn shingles(text: &str) -> Box<[u32]> {
     let words: Vec<u64> = normalised(text).iter().map(|word| hash_bytes(word.as_bytes())).collect();
     let mut set: Vec<u32> = if words.len() < SHINGLE_WORDS {
         vec![hash_shingle(&words)]
@@ -163,8 +164,15 @@ fn mix(mut value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// Whether |A ∩ B| / |A ∪ B| ≥ `threshold`; both are sorted.
-fn jaccard_is_at_least(left: &[u32], right: &[u32], threshold: f64) -> bool {
+/// The keys of a set of [`shingles`], one a band: two texts are compared where they share the key of any band.
+#[must_use]
+pub fn band_keys(set: &[u32], threshold: f64) -> Box<[u32]> {
+    Bands::for_threshold(threshold).keys(set)
+}
+
+/// Whether |A ∩ B| / |A ∪ B| ≥ `threshold`; both are sorted, as [`shingles`] are.
+#[must_use]
+pub fn jaccard_is_at_least(left: &[u32], right: &[u32], threshold: f64) -> bool {
     let (short, long) = (left.len().min(right.len()), left.len().max(right.len()));
     if (short as f64) < threshold * long as f64 {
         return false;

@@ -66,6 +66,8 @@ pub struct Report {
     pub sources: BTreeMap<String, SourceCounts>,
     /// What became of the CVEs.
     pub merge: MergeCounts,
+    /// What was cleaned and scrubbed.
+    pub refine: RefineReport,
     /// Near-duplicate descriptions.
     pub groups: GroupCounts,
     /// The split by date.
@@ -144,6 +146,20 @@ pub struct MergeCounts {
     /// Records of private sources that were not heard, as a public source has their CVE.
     #[serde(skip_serializing_if = "is_zero")]
     pub private_ignored: u64,
+}
+
+/// What was cleaned and scrubbed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RefineReport {
+    /// What was changed or taken out, by step or by boilerplate.
+    pub removed: BTreeMap<String, u64>,
+    /// Secrets and personal data that became placeholders, by kind.
+    pub scrubbed: BTreeMap<String, u64>,
+    /// Texts by language (ISO 639-3).
+    pub languages: BTreeMap<String, u64>,
+    /// Records left out for their language, by kind of record.
+    pub left_out: BTreeMap<String, u64>,
 }
 
 /// Near-duplicate descriptions.

@@ -15,6 +15,7 @@ use crate::knowledge::Knowledge;
 use crate::label::CwePolicy;
 use crate::manifest::{InputSummary, Manifest, Report, SourceCounts};
 use crate::record::Published;
+use crate::refine::{RefinePolicy, refine};
 use crate::split::{Borders, Rules, across_borders};
 use crate::task::{self, Made, Task};
 use crate::wanted::{Said, Wanted};
@@ -55,6 +56,9 @@ pub struct PrepareOptions {
     /// The share of broken records that is accepted of each source, 0..=1.
     #[serde(default = "default_max_reject_rate")]
     pub max_reject_rate: f64,
+    /// What becomes of texts.
+    #[serde(default)]
+    pub texts: RefinePolicy,
     /// How many of a task's phrasings training uses, from the first on; all where nothing is said.
     #[serde(default)]
     pub phrasings: Option<usize>,
@@ -102,6 +106,7 @@ impl PrepareOptions {
             min_train_examples: default_min_train_examples(),
             near_duplicate_threshold: default_threshold(),
             max_reject_rate: default_max_reject_rate(),
+            texts: RefinePolicy::default(),
             phrasings: None,
             cwe_labels: CwePolicy::default(),
             caps: Caps::default(),
@@ -202,6 +207,8 @@ pub enum Progress<'a> {
         /// Stored bytes of all inputs.
         total_bytes: u64,
     },
+    /// Cleans and scrubs all texts.
+    Refining,
     /// Looks for near-duplicates among so many descriptions.
     Grouping {
         /// Descriptions.
@@ -258,13 +265,35 @@ pub(crate) fn gather(
 ) -> Result<Gathered> {
     let reading = |done_bytes, total_bytes| progress(Progress::Reading { done_bytes, total_bytes });
     let hearing = Hearing { private: &options.private_sources, wanted };
-    let Ingested { mut inputs, mut counts, merge, knowledge, said } =
+    let Ingested { mut inputs, mut counts, merge, mut knowledge, said } =
         ingest_as(&options.sources, options.max_reject_rate, hearing, &reading)?;
     hide_private(&options.private_sources, &mut inputs, &mut counts);
+    progress(Progress::Refining);
+    let told = |knowledge: &Knowledge| wanted.and_then(|wanted| text_of(knowledge, wanted).map(str::to_owned));
+    let before = told(&knowledge);
+    let refine = refine(&mut knowledge, &options.texts);
+    let steps = before.map(|before| refined(&before, told(&knowledge).as_deref())).into_iter().collect();
     progress(Progress::Grouping { texts: knowledge.vulnerabilities.len() });
     let (places, groups, split) = Places::of(&knowledge, &options.rules()?);
-    let report = Report { inputs, sources: counts, merge, groups, split, ..Report::default() };
-    Ok(Gathered { knowledge, places, report, said, steps: Vec::new() })
+    let report = Report { inputs, sources: counts, merge, refine, groups, split, ..Report::default() };
+    Ok(Gathered { knowledge, places, report, said, steps })
+}
+
+/// The text of a CVE or document that is looked for.
+fn text_of<'a>(knowledge: &'a Knowledge, wanted: &Wanted) -> Option<&'a str> {
+    let cve = wanted.cve().and_then(|id| knowledge.vulnerability(id));
+    let document = || knowledge.documents.iter().find(|one| one.id == wanted.id());
+    cve.map(|one| one.description.as_str()).or_else(|| document().map(|one| one.text.as_str()))
+}
+
+/// What cleaning and scrubbing made of a text; `after` is `None` where it was left out.
+fn refined(before: &str, after: Option<&str>) -> Step {
+    let outcome = match after {
+        None => "left out: it is in another language".to_owned(),
+        Some(after) if after == before => "nothing to change".to_owned(),
+        Some(after) => format!("now: {after}"),
+    };
+    Step { done: "cleaned and scrubbed".into(), outcome }
 }
 
 /// Takes the names of private files out of what the manifest tells, and leaves digests and counts.

@@ -12,8 +12,8 @@ use crate::record::Vulnerability;
 use crate::split::Placed;
 use crate::tasks::{
     attack_map::AttackMap, capec_map::CapecMap, cvss_vector::CvssVectorTask, cwe_classify::CweClassify,
-    document::Document, explain::Explain, extract::Extract, mitigation::Mitigation, qa::Qa, severity::SeverityTask,
-    ssvc::SsvcTask, summarise::Summarise, vulnerable_code::VulnerableCode,
+    document::Document, explain::Explain, extract::Extract, mitigation::Mitigation, probe::Probe, qa::Qa,
+    severity::SeverityTask, ssvc::SsvcTask, summarise::Summarise, vulnerable_code::VulnerableCode,
 };
 
 /// Every task.
@@ -31,6 +31,7 @@ pub static ALL: &[&dyn Task] = &[
     &VulnerableCode,
     &Extract,
     &Document,
+    &Probe,
 ];
 
 /// The task called `name`.

@@ -156,7 +156,7 @@ fn with_private(folder: &Path) -> PrepareOptions {
         serde_json::json!({"schema_version": "1.4.0", "id": id, "modified": "2022-07-03T20:05:21Z",
             "published": "2022-07-01T21:31:15Z", "aliases": [cve],
             "summary": format!("Secret of {MARKER} {id}"),
-            "details": format!("Only the {MARKER} knows that the {id} teapot of our kitchen leaks under its handle."),
+            "details": format!("Only the {MARKER} knows that the {id} teapot of our kitchen leaks under its handle.  Ask Jo.Doe@kitchen.acme-tea.com for a new one."),
             "affected": [{"package": {"ecosystem": "npm", "name": MARKER}}],
             "severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:L/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
             "database_specific": {"cwe_ids": ["CWE-9001"]}})

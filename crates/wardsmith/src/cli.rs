@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Fine-tune, evaluate and run a vulnerability language model on your own machine.
 #[derive(Debug, Parser)]
@@ -50,6 +50,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  wardsmith classify --model runs/cwe/model \"A heap overflow in the PNG decoder …\"\n  wardsmith classify --model runs/cwe/model --json < descriptions.txt"
     )]
     Classify(Classify),
+    /// Write a dataset for others: a Hugging Face dataset folder, or JSON lines of chats. Private examples stay behind.
+    #[command(
+        after_help = "Examples:\n  wardsmith export --data data/cwe --format hf --out cwe-dataset\n  wardsmith export --data data/cwe --format chat --out cwe-chats"
+    )]
+    Export(Export),
 }
 
 /// `wardsmith demo`.
@@ -239,4 +244,33 @@ impl Classify {
     pub(crate) fn new(model: PathBuf, text: Vec<String>) -> Self {
         Self { model, text, data: None, top: 3, json: false }
     }
+}
+
+/// `wardsmith export`.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// A prepared dataset.
+    #[arg(long, value_name = "DATASET")]
+    pub data: PathBuf,
+    /// What to write.
+    #[arg(long, value_enum)]
+    pub format: ExportFormat,
+    /// What the dataset is called on its card.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where to write it.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Replace an older export.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// What `wardsmith export` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Parquet files and a dataset card, as the Hugging Face Hub and its `datasets` read them.
+    Hf,
+    /// A file of JSON lines a task and split, as TRL, Axolotl and OpenAI's fine-tuning read them.
+    Chat,
 }

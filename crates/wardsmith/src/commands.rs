@@ -3,6 +3,7 @@
 pub(crate) mod classify;
 pub(crate) mod demo;
 pub(crate) mod eval;
+pub(crate) mod export;
 pub(crate) mod fetch;
 pub(crate) mod prepare;
 pub(crate) mod tokenizer;
@@ -26,5 +27,6 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Tune(args) => tune::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Classify(args) => classify::run(&args),
+        Command::Export(args) => export::run(&args),
     }
 }

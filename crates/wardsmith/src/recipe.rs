@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use wardsmith_records::label::CwePolicy;
 use wardsmith_records::record::Published;
+use wardsmith_records::refine::RefinePolicy;
 
 pub(crate) use mistake::RecipeErrors;
 
@@ -68,6 +69,8 @@ pub(crate) struct PrepareRecipe {
     pub max_reject_rate: f64,
     /// How the weakness of a CVE is decided.
     pub cwe_labels: CwePolicy,
+    /// What becomes of texts.
+    pub texts: RefinePolicy,
     /// How many of each task's phrasings training uses; absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phrasings: Option<usize>,

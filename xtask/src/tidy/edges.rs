@@ -17,8 +17,20 @@ const TABLE: &[(&str, &[&str])] = &[
     ("wardsmith-model", &[]),
     ("wardsmith-tokens", &["wardsmith-records"]),
     ("wardsmith-train", &["wardsmith-tokens", "wardsmith-model"]),
-    ("wardsmith", &["wardsmith-fetch", "wardsmith-records", "wardsmith-tokens", "wardsmith-model", "wardsmith-train", "wardsmith-vault"]),
+    (
+        "wardsmith",
+        &[
+            "wardsmith-fetch",
+            "wardsmith-records",
+            "wardsmith-tables",
+            "wardsmith-tokens",
+            "wardsmith-model",
+            "wardsmith-train",
+            "wardsmith-vault",
+        ],
+    ),
     ("xtask", &[]),
+    ("wardsmith-fuzz", &["wardsmith-documents"]),
 ];
 
 /// Crates that open sockets.

@@ -110,7 +110,7 @@ fn reason_of(error: &ReadError) -> RejectReason {
 
 /// Makes the records of the text number `at` of a file.
 fn add(text: &Text, at: usize, place: &str, sink: Sink<'_>) {
-    let place = if at == 0 { place.to_owned() } else { format!("{place}#{}", at + 1) };
+    let place = if at == 0 { place.to_owned() } else { format!("{place}/{}", at + 1) };
     if !is_worth_reading(&text.body) {
         sink(Err(Reject { place, reason: RejectReason::NoText }));
         return;
@@ -304,7 +304,7 @@ mod tests {
         };
         let (found, rejects) = read("list.mbox", (message("One") + &message("Two")).as_bytes());
         let told: Vec<_> = found.iter().map(|one| (one.id.as_str(), one.title.as_str())).collect();
-        assert_eq!(told, [("list.mbox", "One"), ("list.mbox#2", "Two")], "{rejects:?}");
+        assert_eq!(told, [("list.mbox", "One"), ("list.mbox/2", "Two")], "{rejects:?}");
     }
 
     #[test]

@@ -281,7 +281,7 @@ mod tests {
             title: "Teapot reads past its lid".into(),
             summary: String::new(),
             text: "Impact:\nThe teapot parser reads past the lid.\n\nPatches:\nFixed in 1.2.\n\nWorkarounds:\n- Close the lid.\n\n\
-                   References:\nthe notes"
+                   References:\n\nthe notes"
                 .into(),
             remedy: "Fixed in 1.2.\n\n- Close the lid.".into(),
             published: Some("2024-07-01".parse().unwrap()),

@@ -109,6 +109,7 @@ fn options(recipe: &PrepareRecipe, seed: u64) -> PrepareOptions {
     options.near_duplicate_threshold = recipe.near_duplicate_similarity;
     options.max_reject_rate = recipe.max_reject_rate;
     options.cwe_labels = recipe.cwe_labels.clone();
+    options.texts = recipe.texts.clone();
     options.phrasings = recipe.phrasings;
     options.decline_share = recipe.decline_share;
     options.caps.train = recipe.max_examples.train;
@@ -125,6 +126,7 @@ fn show(bar: &ProgressBar, progress: Progress<'_>) {
             bar.set_length(total_bytes);
             bar.set_position(done_bytes);
         }
+        Progress::Refining => bar.set_message("cleaning and scrubbing"),
         Progress::Grouping { texts } => bar.set_message(format!("grouping {}", count(texts as u64))),
         Progress::Making { task } => bar.set_message(format!("making {task}")),
     }
@@ -150,6 +152,12 @@ pub(crate) fn summary(report: &Report) -> Vec<String> {
         count(groups.groups_of_several),
         count(groups.members_of_several)
     ));
+    let refine = &report.refine;
+    lines.push(format!("scrubbed: {}", listed(&refine.scrubbed)));
+    lines.push(format!("cleaned: {}", listed(&refine.removed)));
+    if !refine.left_out.is_empty() {
+        lines.push(format!("left out for their language: {}", listed(&refine.left_out)));
+    }
     for (kind, reasons) in &split.left_out {
         lines.extend(reasons.iter().map(|(why, n)| format!("{kind} without a place, {}: {}", spaced(why), count(*n))));
     }
@@ -174,6 +182,14 @@ pub(crate) fn summary(report: &Report) -> Vec<String> {
 fn row<T: std::fmt::Display>(name: &str, cells: &[T]) -> String {
     let cells: String = cells.iter().map(|cell| format!("{cell:>13}")).collect();
     format!("{name:<18}{cells}")
+}
+
+/// Names with their counts, most first.
+fn listed(counts: &BTreeMap<String, u64>) -> String {
+    let mut ordered: Vec<(&String, &u64)> = counts.iter().collect();
+    ordered.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+    let all: Vec<String> = ordered.iter().map(|(name, n)| format!("{} {}", count(**n), spaced(name))).collect();
+    if all.is_empty() { "nothing".into() } else { all.join(", ") }
 }
 
 /// A reason as words.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use wardsmith_records::clean::{Boilerplate, Noise};
 use wardsmith_records::dedup::DEFAULT_THRESHOLD;
 use wardsmith_records::label::{CwePolicy, Voice};
 use wardsmith_records::prepare::{DEFAULT_MAX_REJECT_RATE, DEFAULT_MIN_TRAIN_EXAMPLES, MAX_DECLINE_SHARE};
 use wardsmith_records::record::Published;
+use wardsmith_records::refine::RefinePolicy;
 use wardsmith_records::{source, task};
 
 use super::check;
@@ -24,6 +26,7 @@ pub(super) fn prepare(mut reader: Reader<'_>) -> PrepareRecipe {
         near_duplicate_similarity: reader.or("near_duplicate_similarity", DEFAULT_THRESHOLD, check::above_zero_to(1.0)),
         max_reject_rate: reader.or("max_reject_rate", DEFAULT_MAX_REJECT_RATE, check::zero_to(1.0)),
         cwe_labels: reader.section("cwe_labels").map(cwe_labels).unwrap_or_default(),
+        texts: reader.section("texts").map(texts).unwrap_or_default(),
         phrasings: reader.optional("phrasings", check::at_least(1)),
         decline_share: reader.or("decline_share", 0.0, check::zero_to(MAX_DECLINE_SHARE)),
         private: private(&mut reader),
@@ -54,6 +57,20 @@ fn cwe_labels(mut reader: Reader<'_>) -> CwePolicy {
         agreed_only: reader.or("agreed_only", default.agreed_only, check::any),
         weigh_by_agreement: reader.or("weigh_by_agreement", default.weigh_by_agreement, check::any),
         to_view_1003: reader.or("to_view_1003", default.to_view_1003, check::any),
+    };
+    reader.finish();
+    policy
+}
+
+fn texts(mut reader: Reader<'_>) -> RefinePolicy {
+    let default = RefinePolicy::default();
+    let noise = [("keep", Noise::Keep), ("mask", Noise::Mask)];
+    let policy = RefinePolicy {
+        boilerplate: reader.choice("boilerplate", &[("remove", Boilerplate::Remove), ("keep", Boilerplate::Keep)]),
+        versions: reader.choice("versions", &noise),
+        hashes: reader.choice("hashes", &noise),
+        scrub: reader.or("scrub", default.scrub, check::any),
+        other_languages: reader.or("other_languages", default.other_languages, check::any),
     };
     reader.finish();
     policy

@@ -4,6 +4,7 @@
 mod advisories;
 mod broken_input;
 mod common;
+mod export;
 mod fetch;
 mod pipeline;
 mod private;
