@@ -94,10 +94,10 @@ impl Key {
         }
     }
 
-    /// A new identity as the text of a key file.
+    /// A new identity as the text of a key file; the caller's to keep secret.
     #[must_use]
-    pub fn generate() -> SecretString {
-        x25519::Identity::generate().to_string()
+    pub fn generate_text() -> String {
+        x25519::Identity::generate().to_string().expose_secret().to_owned()
     }
 
     fn from_pairs(recipients: Option<Vec<x25519::Recipient>>, identities: Vec<x25519::Identity>) -> Self {
@@ -190,8 +190,7 @@ mod tests {
 
     #[test]
     fn no_secret_is_shown_and_no_error_quotes_one() {
-        let secret = Key::generate();
-        let secret = secret.expose_secret();
+        let secret = Key::generate_text();
         let key = Key::from_file(file(&format!("# made\n{secret}\n")).path()).unwrap();
         assert_eq!(format!("{key:?} {:?}", Key::from_passphrase("open sesame").unwrap()), "Key(…) Key(…)");
         let spoilt = format!("# made\n{}X\n", &secret[..secret.len() - 1]);

@@ -80,7 +80,6 @@ impl<R: Read> Read for Opening<R> {
 mod tests {
     use super::*;
     use crate::{Error, Key};
-    use age::secrecy::ExposeSecret;
     use proptest::prelude::*;
 
     /// Three chunks and a bit.
@@ -88,7 +87,7 @@ mod tests {
 
     fn pair() -> Key {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(Key::generate().expose_secret().as_bytes()).unwrap();
+        file.write_all(Key::generate_text().as_bytes()).unwrap();
         Key::from_file(file.path()).unwrap()
     }
 

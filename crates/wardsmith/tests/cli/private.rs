@@ -1,4 +1,4 @@
-//! Private sources: they teach, and neither a report nor an explanation quotes them.
+//! Private sources: they teach, and neither a report nor an explanation quotes them. And encryption at rest.
 
 use std::path::Path;
 
@@ -92,4 +92,59 @@ fn a_record_is_explained_without_an_output() {
     let (good, text) = run(at, &[PREPARE.as_slice(), &["--private", "kev", "--out", "none"]].concat());
     assert!(!good && text.contains("`kev` cannot be private"), "{text}");
     assert!(!at.join("none").exists());
+}
+
+/// Every file below `folder` that shows the marker. A tokenizer's vocabulary is made of its texts, and left out.
+fn shown(folder: &Path) -> Vec<std::path::PathBuf> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            found.extend(shown(&path));
+        } else if !path.file_name().unwrap().to_string_lossy().contains("token") {
+            let bytes = std::fs::read(&path).unwrap();
+            let shows = bytes.windows(MARKER.len()).any(|window| window == MARKER.as_bytes());
+            found.extend(shows.then_some(path));
+        }
+    }
+    found
+}
+
+#[test]
+fn what_is_encrypted_is_learned_and_measured_and_leaves_no_plain_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    private_feed(at);
+    let sealed = [PREPARE.as_slice(), &["--encrypt", "--out", "data"]].concat();
+    let (good, text) = run(at, &sealed);
+    assert!(!good && text.contains("nobody is named to encrypt for\nhint: "), "{text}");
+    let secret = wardsmith_vault::Key::generate_text();
+    std::fs::write(at.join("key.txt"), format!("# made for a test\n{secret}\n")).unwrap();
+    let with_key = |args: &[&str]| done(at, &[args, &["--key", "key.txt"]].concat());
+    with_key(&sealed);
+    assert!(
+        at.join("data/cwe_classify/train.jsonl.age").exists() && !at.join("data/cwe_classify/train.jsonl").exists()
+    );
+    assert!(std::fs::read_to_string(at.join("data/manifest.json")).unwrap().contains("plain_sha256"));
+    let tokenizer = ["tokenizer", "--data", "data", "--vocab", "400", "--out", "tokenizer"];
+    let (good, text) = run(at, &tokenizer);
+    assert!(!good && text.contains("is encrypted, and no key is given\nhint: "), "{text}");
+    with_key(&tokenizer);
+    let recipe = "name = \"base\"\n[model]\ntokenizer = \"tokenizer\"\ninit = { model_type = \"gpt_neo\", hidden_size = 16, \
+                  num_layers = 1, num_heads = 2, max_position_embeddings = 128, window_size = 32 }\n[train]\n\
+                  dataset = \"data\"\nmax_len_tokens = 128\ntokens_per_pack = 256\nmax_steps = 2\nwarmup_steps = 1\n";
+    std::fs::write(at.join("base.toml"), recipe).unwrap();
+    with_key(&["tune", "base.toml", "--out", "base"]);
+    assert!(!at.join("base/shards").exists(), "tokens are text");
+    with_key(&["eval", "--model", "base/model", "--data", "data", "--max-examples", "20", "--out", "report"]);
+    assert!(std::fs::read_to_string(at.join("report/report.html")).unwrap().contains("(private)"));
+    for part in ["data", "base", "report"] {
+        assert_eq!(shown(&at.join(part)), Vec::<std::path::PathBuf>::new());
+        let manifest = std::fs::read_to_string(at.join("data/manifest.json")).unwrap();
+        assert!(!manifest.contains(&secret[20..50]));
+    }
+    let other = wardsmith_vault::Key::generate_text();
+    std::fs::write(at.join("other.txt"), other).unwrap();
+    let (good, text) = run(at, &[tokenizer.as_slice(), &["--key", "other.txt"]].concat());
+    assert!(!good && text.contains("it is sealed for another key") && !text.contains("AGE-SECRET"), "{text}");
 }
