@@ -162,7 +162,10 @@ pub fn explain(options: &PrepareOptions, id: &str, progress: &(dyn Fn(Progress<'
         private: is_private,
         said: heard::all(said, &options.private_sources),
         joined,
-        steps: steps.clone(),
+        steps: steps
+            .iter()
+            .map(|one| Step { done: one.done.clone(), outcome: shown(is_private, &one.outcome) })
+            .collect(),
         stands: stands(&wanted, &corpus, &options.private_sources),
         told_of_by: told_of_by(&wanted, knowledge, &options.private_sources),
         tasks: Vec::new(),

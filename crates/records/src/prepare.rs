@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use wardsmith_vault::Key;
 
 use crate::augment::augment;
 use crate::bias::Observed;
@@ -248,10 +249,24 @@ pub fn prepare(
     overwrite: bool,
     progress: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Result<Dataset> {
+    prepare_sealed(options, out, overwrite, None, progress)
+}
+
+/// As [`prepare`]; with a key, every file with data is sealed.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_sealed(
+    options: &PrepareOptions,
+    out: &Path,
+    overwrite: bool,
+    key: Option<&Key>,
+    progress: &(dyn Fn(Progress<'_>) + Sync),
+) -> Result<Dataset> {
     if let Some(mistake) = options.mistakes().into_iter().next() {
         return Err(mistake);
     }
-    let mut writer = DatasetWriter::create(out, overwrite)?;
+    let mut writer = DatasetWriter::create(out, overwrite)?.sealed_with(key.cloned());
     let Gathered { knowledge, places, mut report, .. } = gather(options, None, progress)?;
     let corpus = Corpus { knowledge: &knowledge, places: &places, settings: &options.settings() };
     make_all(options, &corpus, &mut report, &mut writer, progress)?;

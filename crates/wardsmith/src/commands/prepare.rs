@@ -8,12 +8,13 @@ use indicatif::ProgressBar;
 use wardsmith_records::dataset::{Dataset, Split, check_target};
 use wardsmith_records::explain::{Explanation, explain};
 use wardsmith_records::manifest::Report;
-use wardsmith_records::prepare::{PrepareOptions, Progress, prepare};
+use wardsmith_records::prepare::{PrepareOptions, Progress, prepare_sealed};
 use wardsmith_records::record::RejectReason;
+use wardsmith_vault::Key;
 
-use crate::cli;
 use crate::recipe::{Paths, PrepareRecipe, Recipe};
 use crate::say::{self, count};
+use crate::{cli, keys};
 
 /// Runs the command.
 pub(crate) fn run(args: &cli::Prepare) -> Result<()> {
@@ -34,7 +35,11 @@ pub(crate) fn run(args: &cli::Prepare) -> Result<()> {
     }
     let out = args.out.as_deref().expect("the command line asks for it where nothing is explained");
     say::note(format_args!("preparing {} from {}", recipe.tasks.join(", "), sources(&recipe)));
-    let dataset = make(&recipe, seed, out, args.overwrite)?;
+    let dataset = if args.encrypt {
+        make_sealed(&recipe, seed, out, args.overwrite)?
+    } else {
+        make(&recipe, seed, out, args.overwrite)?
+    };
     for line in summary(&dataset.manifest.report) {
         say::result(line);
     }
@@ -94,9 +99,18 @@ fn from_flags(args: &cli::Prepare) -> Result<Recipe> {
 
 /// Makes a dataset as a recipe says.
 pub(crate) fn make(recipe: &PrepareRecipe, seed: u64, out: &Path, overwrite: bool) -> Result<Dataset> {
+    make_with(recipe, seed, (out, overwrite), None)
+}
+
+/// As [`make`], encrypted with the key of this run.
+fn make_sealed(recipe: &PrepareRecipe, seed: u64, out: &Path, overwrite: bool) -> Result<Dataset> {
+    make_with(recipe, seed, (out, overwrite), Some(&keys::needed()?))
+}
+
+fn make_with(recipe: &PrepareRecipe, seed: u64, (out, overwrite): (&Path, bool), key: Option<&Key>) -> Result<Dataset> {
     check_target(out, overwrite)?;
     let bar = say::bar(1, "reading");
-    let dataset = prepare(&options(recipe, seed), out, overwrite, &|progress| show(&bar, progress));
+    let dataset = prepare_sealed(&options(recipe, seed), out, overwrite, key, &|progress| show(&bar, progress));
     bar.finish_and_clear();
     Ok(dataset?)
 }
