@@ -18,7 +18,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("wardsmith-train", &["wardsmith-tokens", "wardsmith-model"]),
     ("wardsmith", &["wardsmith-records", "wardsmith-tokens", "wardsmith-model", "wardsmith-train"]),
     ("xtask", &[]),
-    ("wardsmith-fuzz", &["wardsmith-documents"]),
+    ("wardsmith-fuzz", &["wardsmith-documents", "wardsmith-records"]),
 ];
 
 /// Crates that open sockets. When `fetch` comes, one of them gets its own rule.
