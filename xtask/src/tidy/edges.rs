@@ -30,7 +30,7 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("xtask", &[]),
-    ("wardsmith-fuzz", &["wardsmith-documents"]),
+    ("wardsmith-fuzz", &["wardsmith-documents", "wardsmith-records"]),
 ];
 
 /// Crates that open sockets.
