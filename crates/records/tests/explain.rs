@@ -35,6 +35,9 @@ Joined, of cvelist, nvd
   weakness by the recipe's policy: CWE-9003 (weight 1), else CWE-9001 (weight 1)
   The kettle of Acme boils over when somebody fills it to the brim.
 
+Cleaning
+  cleaned and scrubbed: nothing to change
+
 Place: train
   group 0: 2 members, among them CVE-2024-0001
 

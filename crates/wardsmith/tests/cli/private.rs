@@ -145,6 +145,7 @@ fn what_is_encrypted_is_learned_and_measured_and_leaves_no_plain_text() {
     }
     let other = wardsmith_vault::Key::generate_text();
     std::fs::write(at.join("other.txt"), other).unwrap();
-    let (good, text) = run(at, &[tokenizer.as_slice(), &["--key", "other.txt"]].concat());
+    let again = ["tokenizer", "--data", "data", "--vocab", "400", "--out", "other", "--key", "other.txt"];
+    let (good, text) = run(at, &again);
     assert!(!good && text.contains("it is sealed for another key") && !text.contains("AGE-SECRET"), "{text}");
 }
