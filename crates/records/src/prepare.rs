@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use wardsmith_vault::Key;
 
-use crate::augment::augment;
+use crate::augment::{MASKABLE, augment};
 use crate::bias::Observed;
 use crate::corpus::{Caps, Corpus, Places, Settings};
 use crate::dataset::{Dataset, DatasetWriter, Example, Split};
@@ -349,7 +349,9 @@ pub(crate) fn make_one(options: &PrepareOptions, task: &dyn Task, corpus: &Corpu
         let record = id.and_then(|id| corpus.knowledge.vulnerability(id));
         record.map(|one| one.products.clone()).unwrap_or_default()
     };
-    made.examples = augment(made.examples, options.mask_names_share, seed, &names_of);
+    if MASKABLE.contains(&task.name()) {
+        made.examples = augment(made.examples, options.mask_names_share, seed, &names_of);
+    }
     made.recount();
     for (_, example) in &mut made.examples {
         example.private |= example.sources.iter().any(|source| options.private_sources.contains(source));

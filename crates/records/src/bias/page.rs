@@ -143,7 +143,7 @@ fn given_away(page: &mut String, shortcuts: &[Shortcut]) {
          over values of at least 20 training examples.\n\n\
          **What it means.** What a vendor or product alone gains, a model can gain without understanding a word, and loses \
          with the next vendor.\n\
-         **What can be done.** `masked_share = 0.3` adds copies in which no name stands; the task `probe` measures by \
+         **What can be done.** `mask_names_share = 0.3` adds copies in which no name stands; the task `probe` measures by \
          `vendor-swap` whether answers follow the name.\n"
     );
 }
@@ -202,7 +202,7 @@ fn of_records(page: &mut String, records: &RecordBias, pictures: &[Picture]) {
     line!(
         page,
         "**What it means.** A model knows the ways of a few vendors' writers and few others.\n\
-         **What can be done.** `masked_share`, as above; more sources.\n"
+         **What can be done.** `mask_names_share`, as above; more sources.\n"
     );
     records.sources.iter().for_each(|one| sources(page, one));
     line!(
