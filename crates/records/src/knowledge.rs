@@ -44,6 +44,19 @@ impl Knowledge {
         let at = self.vulnerabilities.binary_search_by_key(&id, |one| one.id).ok()?;
         Some(&self.vulnerabilities[at])
     }
+
+    /// The texts of everything: what things are placed by.
+    #[must_use]
+    pub fn texts(&self) -> Vec<&str> {
+        let mut texts: Vec<&str> = self.vulnerabilities.iter().map(|one| one.description.as_str()).collect();
+        texts.extend(self.documents.iter().map(|one| one.text.as_str()));
+        texts.extend(self.sentences.iter().map(|one| one.text.as_str()));
+        texts.extend(self.code.iter().map(|one| one.vulnerable.as_str()));
+        texts.extend(self.catalogue.weaknesses().map(|one| one.description.as_str()));
+        texts.extend(self.patterns.values().map(|one| one.description.as_str()));
+        texts.extend(self.techniques.values().map(|one| one.description.as_str()));
+        texts
+    }
 }
 
 /// Takes records and joins them in the end.

@@ -4,8 +4,10 @@
 //! sources → [`dedup`] and [`split`] place each CVE → a [`task`] makes examples → [`dataset`] writes them;
 //! [`prepare`](mod@prepare) is that whole way in one call. [`evaluate`] and [`baselines`] judge the answers. No tensors here.
 
+mod alike;
 pub mod augment;
 pub mod baselines;
+pub mod benchmark;
 pub mod bias;
 pub mod catalogue;
 pub mod clean;
@@ -19,16 +21,19 @@ pub mod error;
 pub mod evaluate;
 pub mod explain;
 pub mod format;
+pub mod gate;
 pub mod hierarchy;
 mod id;
 pub mod ingest;
 pub mod input;
 pub mod knowledge;
 pub mod label;
+pub mod leak;
 pub mod manifest;
 pub mod merge;
 pub mod metric;
 pub mod metrics;
+pub mod minhash;
 pub mod mixture;
 pub mod names;
 pub mod overlap;
@@ -46,6 +51,7 @@ pub mod split;
 pub mod ssvc;
 pub mod task;
 pub mod tasks;
+pub mod template;
 pub mod wanted;
 
 pub use error::{Error, Result};

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::benchmark::{BenchmarkInput, OverlapCounts};
 use crate::dataset::Split;
+use crate::leak::LeakReport;
 use crate::record::{Published, RejectReason, WithdrawnState};
 
 /// The `format` of every manifest.
@@ -75,12 +77,16 @@ pub struct Report {
     pub merge: MergeCounts,
     /// What was cleaned and scrubbed.
     pub refine: RefineReport,
-    /// Near-duplicate descriptions.
+    /// Near-duplicates and texts by one template.
     pub groups: GroupCounts,
     /// The split by date.
     pub split: SplitReport,
     /// What each task made of it.
     pub tasks: BTreeMap<String, TaskCounts>,
+    /// The benchmarks that were kept out, in the order of naming.
+    pub benchmarks: Vec<BenchmarkInput>,
+    /// What overlapped them.
+    pub benchmark_overlaps: OverlapCounts,
 }
 
 /// One input: a file, an archive or a folder.
@@ -169,7 +175,7 @@ pub struct RefineReport {
     pub left_out: BTreeMap<String, u64>,
 }
 
-/// Near-duplicate descriptions.
+/// Near-duplicates and texts by one template.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GroupCounts {
@@ -183,7 +189,7 @@ pub struct GroupCounts {
     pub largest: u64,
     /// Pairs that were compared.
     pub candidate_pairs: u64,
-    /// Pairs that are near-duplicates.
+    /// Pairs that are alike, without those that were in one group by then.
     pub confirmed_pairs: u64,
 }
 
@@ -201,6 +207,8 @@ pub struct SplitReport {
     pub left_out: BTreeMap<String, BTreeMap<String, u64>>,
     /// Leaks between the splits, counted anew over what was written; always 0.
     pub leaks: u64,
+    /// The same by kind.
+    pub leak_report: LeakReport,
 }
 
 /// What a task made of the records.

@@ -7,21 +7,25 @@ use serde::{Deserialize, Serialize};
 use wardsmith_vault::Key;
 
 use crate::augment::{MASKABLE, augment};
+use crate::benchmark::Benchmarks;
 use crate::bias::Observed;
 use crate::corpus::{Caps, Corpus, Places, Settings};
-use crate::dataset::{Dataset, DatasetWriter, Example, Split};
-use crate::dedup::DEFAULT_THRESHOLD;
+use crate::dataset::{Dataset, DatasetWriter, Example};
+use crate::dedup::{DEFAULT_THRESHOLD, Thresholds};
 use crate::error::{Error, Result};
 use crate::explain::{PRIVATE, Step};
+use crate::gate::Gate;
 use crate::ingest::{Hearing, Ingested, ingest_as};
 use crate::knowledge::Knowledge;
 use crate::label::CwePolicy;
+use crate::leak::LeakCheck;
 use crate::manifest::{InputSummary, Manifest, Report, SourceCounts};
 use crate::record::Published;
 use crate::refine::{RefinePolicy, refine};
 use crate::sampling::{Sampling, sample};
-use crate::split::{Borders, Rules, across_borders};
+use crate::split::{Borders, Rules};
 use crate::task::{self, Made, Task};
+use crate::template::DEFAULT_TEMPLATE_THRESHOLD;
 use crate::wanted::{Said, Wanted};
 
 /// Training examples that make a weakness a label, unless a recipe says otherwise.
@@ -57,6 +61,12 @@ pub struct PrepareOptions {
     /// Jaccard similarity from which on two descriptions are near-duplicates, within 0..=1 and not 0.
     #[serde(default = "default_threshold")]
     pub near_duplicate_threshold: f64,
+    /// Jaccard similarity from which on the templates of two texts are one, within 0..=1; 0 lets templates not count.
+    #[serde(default = "default_template_threshold")]
+    pub template_threshold: f64,
+    /// Pairs of a benchmark's name and a file or folder: what overlaps it neither teaches nor validates.
+    #[serde(default)]
+    pub decontaminate: Vec<(String, PathBuf)>,
     /// The share of broken records that is accepted of each source, 0..=1.
     #[serde(default = "default_max_reject_rate")]
     pub max_reject_rate: f64,
@@ -95,6 +105,10 @@ fn default_threshold() -> f64 {
     DEFAULT_THRESHOLD
 }
 
+fn default_template_threshold() -> f64 {
+    DEFAULT_TEMPLATE_THRESHOLD
+}
+
 fn default_max_reject_rate() -> f64 {
     DEFAULT_MAX_REJECT_RATE
 }
@@ -115,6 +129,8 @@ impl PrepareOptions {
             test_from,
             min_train_examples: default_min_train_examples(),
             near_duplicate_threshold: default_threshold(),
+            template_threshold: default_template_threshold(),
+            decontaminate: Vec::new(),
             max_reject_rate: default_max_reject_rate(),
             texts: RefinePolicy::default(),
             sampling: Sampling::None,
@@ -148,6 +164,17 @@ impl PrepareOptions {
                 "it lies above 0 and up to 1",
             ));
         }
+        let template = self.template_threshold;
+        if !(0.0..=1.0).contains(&template) {
+            found.push(wrong(
+                format!("a template threshold of `{template}` is no similarity"),
+                "it lies within 0 and 1, and 0 lets templates not count",
+            ));
+        }
+        let unnamed = self.decontaminate.iter().filter(|(name, _)| name.trim().is_empty());
+        found.extend(unnamed.map(|(_, path)| {
+            wrong(format!("the benchmark `{}` has no name", path.display()), "write it as `name=path`")
+        }));
         let rate = self.max_reject_rate;
         if !(0.0..=1.0).contains(&rate) {
             found.push(wrong(format!("a reject rate of `{rate}` is no share"), "it lies within 0 and 1"));
@@ -185,10 +212,18 @@ impl PrepareOptions {
     fn rules(&self) -> Result<Rules> {
         Ok(Rules {
             borders: Borders::new(self.validation_from, self.test_from)?,
-            near_duplicate_threshold: self.near_duplicate_threshold,
+            thresholds: self.thresholds(),
             validation_share: UNDATED_VALIDATION_SHARE,
             test_share: UNDATED_TEST_SHARE,
         })
+    }
+
+    /// From which similarity on texts are alike.
+    fn thresholds(&self) -> Thresholds {
+        Thresholds {
+            near_duplicate: self.near_duplicate_threshold,
+            template: (self.template_threshold > 0.0).then_some(self.template_threshold),
+        }
     }
 
     /// How examples are made.
@@ -210,7 +245,9 @@ impl PrepareOptions {
         let is_private = |name: &String| self.private_sources.contains(name);
         let told = |name: &String, path: &Path| if is_private(name) { PRIVATE.into() } else { last(path) };
         let sources = self.sources.iter().map(|(name, path)| (name.clone(), told(name, path))).collect();
-        serde_json::to_value(Self { sources, ..self.clone() }).expect("plain data has a JSON form")
+        let benchmarks = self.decontaminate.iter().map(|(name, path)| (name.clone(), last(path)));
+        let decontaminate = benchmarks.collect();
+        serde_json::to_value(Self { sources, decontaminate, ..self.clone() }).expect("plain data has a JSON form")
     }
 }
 
@@ -360,7 +397,8 @@ pub(crate) fn make_one(options: &PrepareOptions, task: &dyn Task, corpus: &Corpu
     Ok(made)
 }
 
-/// Makes the examples of one task after the other, writes them, and looks for leaks in what was written.
+/// Makes the examples of one task after the other, keeps out what must not be in, writes the rest, and looks for leaks
+/// in what was written.
 fn make_all(
     options: &PrepareOptions,
     corpus: &Corpus<'_>,
@@ -368,13 +406,18 @@ fn make_all(
     writer: &mut DatasetWriter,
     progress: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Result<()> {
-    let mut members: Vec<(u64, Split)> = Vec::new();
     let observed = Observed::of(corpus);
     let mut bias = observed.report();
+    let texts = corpus.knowledge.texts();
+    let mut benchmarks = Benchmarks::read(&options.decontaminate)?;
+    benchmarks.ignore_common(&texts);
+    let mut gate = Gate::new(&options.thresholds(), &benchmarks, &texts);
+    let mut check = LeakCheck::new(options.thresholds()).with_benchmarks(&benchmarks);
     for name in &options.tasks {
         let task: &dyn Task = task::by_name(name)?;
         progress(Progress::Making { task: task.name() });
-        let made = make_one(options, task, corpus)?;
+        let mut made = make_one(options, task, corpus)?;
+        gate.pass(task, &mut made);
         if made.examples.is_empty() {
             return Err(Error::Needs {
                 task: task.name(),
@@ -382,20 +425,17 @@ fn make_all(
                 hint: "check the dates of the split and min_train_examples, and that the sources hold labels",
             });
         }
-        members.extend(made.examples.iter().map(|(split, one)| (one.group, *split)));
         bias.tasks.insert(name.clone(), observed.task(&made.examples));
+        check.add_all(task, &made.examples);
         writer.write_task(name, &made.examples, &made.labels)?;
         report.tasks.insert(name.clone(), made.counts);
     }
     for (name, bytes) in bias.files() {
         writer.write_file(&name, &bytes)?;
     }
-    report.split.leaks = across_borders(members.into_iter());
-    match report.split.leaks {
-        0 => Ok(()),
-        count => Err(Error::Options {
-            problem: format!("{count} groups of near-duplicates cross a border of the split"),
-            hint: "this is a fault of this program; please report it with the options".into(),
-        }),
-    }
+    report.benchmarks = benchmarks.inputs().to_vec();
+    report.benchmark_overlaps = gate.overlaps().clone();
+    report.split.leak_report = check.finish().into_result()?;
+    report.split.leaks = report.split.leak_report.total();
+    Ok(())
 }

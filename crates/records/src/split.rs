@@ -1,7 +1,7 @@
 //! Train, validation and test: by publication date where there is one, so that a model is measured on what came after
 //! it learned, and by a stable draw where there is none.
 //!
-//! Things that are too alike form a group ([`crate::dedup`]; equal origins; equal texts). The rules, in this order:
+//! Things that are too alike form a group ([`crate::dedup`]: equal texts, near-duplicates, one template; equal origins). The rules, in this order:
 //!
 //! - A group stands in one split: that of its earliest dated member, else the one that its name draws.
 //! - A member whose own date names a later split than the group's is left out: it may not teach, being too young, and
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use sha2::{Digest, Sha256};
 
 use crate::dataset::Split;
-use crate::dedup::near_duplicates;
+use crate::dedup::{Thresholds, group};
 use crate::error::{Error, Result};
 use crate::manifest::GroupCounts;
 use crate::record::{CveId, Published};
@@ -124,8 +124,8 @@ pub struct Thing<'a> {
 pub struct Rules {
     /// Where splits begin.
     pub borders: Borders,
-    /// Jaccard similarity from which on two texts are near-duplicates, above 0 and up to 1.
-    pub near_duplicate_threshold: f64,
+    /// From which similarity on texts are of one group.
+    pub thresholds: Thresholds,
     /// The share of undated groups that validates, 0..=1.
     pub validation_share: f64,
     /// The share of undated groups that tests, 0..=1.
@@ -143,7 +143,7 @@ pub fn place(things: &[Thing<'_>], rules: &Rules) -> (Vec<Place>, GroupCounts) {
 #[must_use]
 pub fn place_in_groups(things: &[Thing<'_>], rules: &Rules) -> (Vec<Place>, Vec<u32>, GroupCounts) {
     let texts: Vec<&str> = things.iter().map(|one| one.text).collect();
-    let grouping = near_duplicates(&texts, rules.near_duplicate_threshold);
+    let grouping = group(&texts, &rules.thresholds);
     let groups = join_origins(things, grouping.groups);
     let split_of_group = splits_of_groups(things, &groups, rules);
     let mut placed: Vec<Place> = Vec::with_capacity(things.len());
@@ -238,17 +238,6 @@ fn agree_with_cves(things: &[Thing<'_>], placed: &mut [Place]) {
     }
 }
 
-/// How many keys (groups, or texts) have members in more than one split. Knows nothing of how the split was made.
-#[must_use]
-pub fn across_borders<K: Eq + std::hash::Hash>(members: impl Iterator<Item = (K, Split)>) -> u64 {
-    let mut seen: HashMap<K, (Split, bool)> = HashMap::new();
-    for (key, split) in members {
-        let entry = seen.entry(key).or_insert((split, false));
-        entry.1 |= entry.0 != split;
-    }
-    seen.values().filter(|(_, crosses)| *crosses).count() as u64
-}
-
 /// Counts places by split, and what has none by reason.
 #[must_use]
 pub fn tally<'a>(places: impl Iterator<Item = &'a Place>) -> (BTreeMap<Split, u64>, BTreeMap<String, u64>) {
@@ -268,7 +257,12 @@ mod tests {
 
     fn rules() -> Rules {
         let borders = Borders::new("2023-01-01".parse().unwrap(), "2024-01-01".parse().unwrap()).unwrap();
-        Rules { borders, near_duplicate_threshold: 0.8, validation_share: 0.1, test_share: 0.1 }
+        Rules {
+            borders,
+            thresholds: Thresholds { near_duplicate: 0.8, template: Some(0.8) },
+            validation_share: 0.1,
+            test_share: 0.1,
+        }
     }
 
     fn thing<'a>(id: &'a str, text: &'a str, date: &str) -> Thing<'a> {

@@ -10,6 +10,7 @@ use wardsmith_records::bias::{BiasReport, Observed};
 use wardsmith_records::conversation::Role;
 use wardsmith_records::corpus::{Corpus, Places, Settings};
 use wardsmith_records::dataset::{Example, Split};
+use wardsmith_records::dedup::Thresholds;
 use wardsmith_records::ingest::ingest;
 use wardsmith_records::knowledge::Knowledge;
 use wardsmith_records::probes::{Kind, RULES, paraphrase};
@@ -41,7 +42,8 @@ fn the_real_feeds_are_told_their_bias_and_give_probes() {
     let knowledge = ingest(&sources, 0.01, &|_, _| {}).unwrap().knowledge;
     step("read");
     let borders = Borders::new("2023-07-01".parse().unwrap(), "2024-01-01".parse().unwrap()).unwrap();
-    let rules = Rules { borders, near_duplicate_threshold: 0.8, validation_share: 0.05, test_share: 0.1 };
+    let thresholds = Thresholds { near_duplicate: 0.8, template: Some(0.8) };
+    let rules = Rules { borders, thresholds, validation_share: 0.05, test_share: 0.1 };
     let (places, _, _) = Places::of(&knowledge, &rules);
     step("placed");
     let settings = Settings { seed: 1, ..Settings::default() };

@@ -8,9 +8,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use wardsmith_records::catalogue::Catalogue;
-use wardsmith_records::dedup::{DEFAULT_THRESHOLD, near_duplicates};
+use wardsmith_records::dedup::DEFAULT_THRESHOLD;
 use wardsmith_records::ingest::ingest;
 use wardsmith_records::knowledge::Knowledge;
+use wardsmith_records::minhash::near_duplicates;
 use wardsmith_records::record::{CveId, CweId, Exploited, Label, Record, Usage, Vulnerability, Weakness, WeaknessRef};
 use wardsmith_tables::plan::{EXPLOITED_WEAKNESSES, Engine, EngineOptions, Groups};
 use wardsmith_tables::records::export_records;

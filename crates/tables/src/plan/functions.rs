@@ -1,4 +1,4 @@
-//! Wardsmith's functions for queries: those of `wardsmith_records::dedup`, column by column.
+//! Wardsmith's functions for queries: those of `wardsmith_records::minhash`, column by column.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use datafusion::prelude::SessionContext;
 use sha2::{Digest, Sha256};
-use wardsmith_records::dedup::{band_keys, jaccard_is_at_least, shingles};
+use wardsmith_records::minhash::{band_keys, jaccard_is_at_least, shingles};
 
 /// Makes them known:
 ///
