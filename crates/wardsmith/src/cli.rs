@@ -118,6 +118,9 @@ pub(crate) struct Prepare {
     /// A source whose records may teach, but are never exported or quoted; once for each source.
     #[arg(long, value_name = "NAME")]
     pub private: Vec<String>,
+    /// A benchmark to keep out of training and validation, and its file or folder; once for each benchmark.
+    #[arg(long, value_name = "NAME=PATH")]
+    pub decontaminate: Vec<String>,
     /// Where to write the dataset.
     #[arg(long, value_name = "DATASET", required_unless_present = "explain")]
     pub out: Option<PathBuf>,

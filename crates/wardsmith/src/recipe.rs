@@ -66,6 +66,11 @@ pub(crate) struct PrepareRecipe {
     pub test_from: Published,
     /// Descriptions at least so similar (Jaccard, 0..=1) never cross a border of splits.
     pub near_duplicate_similarity: f64,
+    /// As `near_duplicate_similarity`, for texts whose names are taken out; 0: templates do not count.
+    pub template_similarity: f64,
+    /// Files or folders of benchmarks by name: what overlaps them neither teaches nor validates.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub decontaminate: BTreeMap<String, PathBuf>,
     /// Share of broken records in one source above which the run fails.
     pub max_reject_rate: f64,
     /// How the weakness of a CVE is decided.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
+use wardsmith_records::benchmark::OverlapKind;
 use wardsmith_records::dataset::{Dataset, Split, check_target};
 use wardsmith_records::explain::{Explanation, explain};
 use wardsmith_records::manifest::Report;
@@ -30,6 +31,12 @@ pub(crate) fn run(args: &cli::Prepare) -> Result<()> {
     recipe.private.extend(args.private.iter().cloned());
     recipe.private.sort_unstable();
     recipe.private.dedup();
+    for benchmark in &args.decontaminate {
+        let (name, path) = benchmark.split_once('=').with_context(|| {
+            format!("`--decontaminate {benchmark}` is not NAME=PATH\nhint: such as --decontaminate cybermetric=bench/")
+        })?;
+        recipe.decontaminate.insert(name.to_owned(), PathBuf::from(path));
+    }
     if let Some(id) = &args.explain {
         return tell(&explained(&recipe, seed, id)?, args.json);
     }
@@ -121,6 +128,8 @@ fn options(recipe: &PrepareRecipe, seed: u64) -> PrepareOptions {
         PrepareOptions::new(inputs(recipe), recipe.tasks.clone(), recipe.validation_from, recipe.test_from);
     options.min_train_examples = recipe.min_train_examples;
     options.near_duplicate_threshold = recipe.near_duplicate_similarity;
+    options.template_threshold = recipe.template_similarity;
+    options.decontaminate = recipe.decontaminate.clone().into_iter().collect();
     options.max_reject_rate = recipe.max_reject_rate;
     options.cwe_labels = recipe.cwe_labels.clone();
     options.texts = recipe.texts.clone();
@@ -168,6 +177,14 @@ pub(crate) fn summary(report: &Report) -> Vec<String> {
         count(groups.groups_of_several),
         count(groups.members_of_several)
     ));
+    for input in &report.benchmarks {
+        let overlaps = &report.benchmark_overlaps;
+        let sum = |side: &BTreeMap<String, BTreeMap<OverlapKind, u64>>| -> u64 {
+            side.get(&input.name).map_or(0, |kinds| kinds.values().sum())
+        };
+        let (out, test) = (count(sum(&overlaps.taken_out)), count(sum(&overlaps.in_test)));
+        lines.push(format!("overlapping benchmark {}: {out} taken out, {test} left in the test", input.name));
+    }
     let refine = &report.refine;
     lines.push(format!("scrubbed: {}", listed(&refine.scrubbed)));
     lines.push(format!("cleaned: {}", listed(&refine.removed)));
