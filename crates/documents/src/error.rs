@@ -74,8 +74,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// A broken document of `kind`.
-    pub(crate) fn broken(kind: Kind, detail: impl ToString) -> Self {
-        Self::Broken { kind, detail: detail.to_string() }
+    pub(crate) fn broken(kind: Kind, detail: impl Into<String>) -> Self {
+        Self::Broken { kind, detail: detail.into() }
     }
 
     /// Something with more bytes than allowed.

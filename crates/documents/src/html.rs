@@ -11,7 +11,7 @@ use crate::charset;
 use crate::error::Result;
 use crate::kind::Kind;
 use crate::limits::Limits;
-use crate::text::{BREAK, Composer, Scope, Shape, Text, iso_day};
+use crate::text::{BREAK, Composer, Scope, Shape, Text, iso_day, push_cell};
 use element::Role;
 use token::{Tag, Token, Tokens, decoded, push_decoded};
 
@@ -430,7 +430,7 @@ impl<'a> Extractor<'a> {
         if let Some(cells) = &mut self.row
             && self.in_cell
         {
-            cells.push(std::mem::take(&mut self.inline));
+            push_cell(cells, std::mem::take(&mut self.inline));
             self.in_cell = false;
         }
     }

@@ -74,16 +74,19 @@ const MAIL_FIELDS: &[&str] = &["from", "received", "return-path", "message-id", 
 #[must_use]
 pub fn kind_of(head: &[u8], name: &str) -> Option<Kind> {
     let head = &head[..head.len().min(HEAD_BYTES)];
-    if contains(&head[..head.len().min(1024)], b"%PDF-") {
-        return Some(Kind::Pdf);
-    }
     let extension = extension(name);
     let named = Kind::ALL.into_iter().find(|kind| kind.extensions().contains(&extension.as_str()));
+    // Readers look for it in the first KiB; but texts about PDF have it there too.
+    let is_binary = charset::control_characters(head) > 0;
+    let is_pdf = (is_binary || named == Some(Kind::Pdf)) && contains(&head[..head.len().min(1024)], b"%PDF-");
+    if is_pdf || head.trim_ascii_start().starts_with(b"%PDF-") {
+        return Some(Kind::Pdf);
+    }
     if head.starts_with(b"PK\x03\x04") {
         let is_text = contains(head, b"word/") || named == Some(Kind::Docx);
         return (is_text && !contains(head, b"xl/") && !contains(head, b"ppt/")).then_some(Kind::Docx);
     }
-    if charset::control_characters(head) > 0 {
+    if is_binary {
         return None;
     }
     let text = charset::decode(head, None);
@@ -156,7 +159,9 @@ mod tests {
     fn the_first_bytes_decide() {
         let cases: &[(&[u8], &str, Option<Kind>)] = &[
             (b"%PDF-1.7\n", "a.txt", Some(Kind::Pdf)),
-            (b"junk\n%PDF-1.4", "", Some(Kind::Pdf)),
+            (b"junk\n%PDF-1.4", "a.pdf", Some(Kind::Pdf)),
+            (b"junk\0%PDF-1.4", "", Some(Kind::Pdf)),
+            (b"It begins with `%PDF-1.4`.", "a.md", Some(Kind::Markdown)),
             (b"PK\x03\x04..word/document.xml", "a.zip", Some(Kind::Docx)),
             (b"PK\x03\x04..[Content_Types].xml", "a.docx", Some(Kind::Docx)),
             (b"PK\x03\x04..xl/workbook.xml", "a.docx", None),

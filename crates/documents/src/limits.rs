@@ -14,7 +14,9 @@ pub struct Limits {
     pub input_bytes: usize,
     /// Size of all texts of one input together.
     pub output_bytes: usize,
-    /// How deep lists, tables, MIME parts and PDF objects may be nested; text below is kept, its nesting is not.
+    /// Size of a Markdown document: its parser may take seventy times as much memory.
+    pub markdown_bytes: usize,
+    /// How deep parts of a message and text boxes of a document may be nested; what lies deeper is left out.
     pub depth: usize,
     /// Members of a zip archive.
     pub zip_members: usize,
@@ -39,6 +41,7 @@ impl Default for Limits {
         Self {
             input_bytes: 64 << 20,
             output_bytes: 16 << 20,
+            markdown_bytes: 8 << 20,
             depth: 32,
             zip_members: 10_000,
             zip_member_bytes: 64 << 20,

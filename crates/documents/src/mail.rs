@@ -55,7 +55,12 @@ pub(crate) fn read_mailbox(bytes: &[u8], limits: &Limits) -> Result<Vec<Text>> {
     for (number, start) in starts.iter().enumerate() {
         let end = starts.get(number + 1).copied().unwrap_or(bytes.len());
         let message = unescaped(skip_line(&bytes[*start..end]));
-        let text = read_message(&message, Composer::new(Kind::Mbox, left), limits)?;
+        let text = read_message(&message, Composer::new(Kind::Mbox, left), limits);
+        let text = text.map_err(|error| match error {
+            // The limit is that of all messages, not what the last one still had of it.
+            Error::TooLarge { what: "the text", .. } => Error::too_many_bytes("the text", limits.output_bytes),
+            error => error,
+        })?;
         left = left.saturating_sub(text.body.len());
         texts.push(text);
     }

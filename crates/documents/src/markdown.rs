@@ -6,16 +6,19 @@
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use crate::charset;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::html;
 use crate::kind::Kind;
 use crate::limits::Limits;
-use crate::text::{BREAK, Composer, Shape, Text, iso_day};
+use crate::text::{BREAK, Composer, Shape, Text, iso_day, push_cell};
 
 /// Front matter is not searched for its end further than this.
 const MAX_FRONT_MATTER_BYTES: usize = 64 << 10;
 
 pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Text> {
+    if bytes.len() > limits.markdown_bytes {
+        return Err(Error::too_many_bytes("the document", limits.markdown_bytes));
+    }
     charset::check_text(bytes, Kind::Markdown)?;
     let text = charset::decode(bytes, None);
     let mut composer = Composer::new(Kind::Markdown, limits.output_bytes);
@@ -181,7 +184,7 @@ impl Reader {
                 Ok(())
             }
             TagEnd::TableCell => {
-                self.cells.push(std::mem::take(&mut self.inline));
+                push_cell(&mut self.cells, std::mem::take(&mut self.inline));
                 Ok(())
             }
             TagEnd::TableHead | TagEnd::TableRow => self.composer.push_row(&std::mem::take(&mut self.cells)),

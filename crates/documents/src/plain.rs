@@ -43,12 +43,16 @@ fn is_underline(line: &str) -> bool {
 /// Where the text grows beyond the limit.
 pub(crate) fn compose(text: &str, composer: &mut Composer) -> Result<()> {
     let mut paragraph: Vec<&str> = Vec::new();
+    let mut bytes = 0;
     // A form feed ends a page, and with it a paragraph.
     for line in text.split(['\n', '\u{c}']).map(|line| line.strip_suffix('\r').unwrap_or(line)) {
         if line.trim().is_empty() {
             compose_paragraph(&paragraph, composer)?;
             paragraph.clear();
+            bytes = 0;
         } else {
+            bytes += line.len();
+            composer.check_room(bytes)?;
             paragraph.push(line);
         }
     }

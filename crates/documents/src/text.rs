@@ -140,6 +140,17 @@ impl Composer {
         self.push(Shape::Row, &cells[..used].join(" | "))
     }
 
+    /// Whether so much more text could still be added.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] where it could not; asked before text is collected that would be refused anyway.
+    pub(crate) fn check_room(&self, bytes: usize) -> Result<()> {
+        if self.buffer.len() + bytes > self.limit_bytes {
+            return Err(Error::too_many_bytes("the text", self.limit_bytes));
+        }
+        Ok(())
+    }
+
     /// How many bytes of text there are.
     pub(crate) fn len(&self) -> usize {
         self.buffer.len()
@@ -233,6 +244,19 @@ impl Page {
     }
 }
 
+/// No table that people read is wider.
+const MAX_CELLS: usize = 1_000;
+
+/// Adds a cell to a row; those of a row that is too wide are joined to its last one.
+pub(crate) fn push_cell(cells: &mut Vec<String>, cell: String) {
+    if cells.len() < MAX_CELLS {
+        cells.push(cell);
+    } else if let Some(last) = cells.last_mut() {
+        last.push(' ');
+        last.push_str(&cell);
+    }
+}
+
 /// `text` on one line: every run of white space becomes one blank, and what cannot be seen is dropped.
 pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
@@ -244,7 +268,13 @@ pub(crate) fn one_line(text: &str) -> String {
 fn push_flow(out: &mut String, text: &str, forced: char) {
     let start = out.len();
     let mut due = None;
-    for c in text.chars() {
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        // Nearly all text is words of visible ASCII, copied as a whole.
+        let word = rest.bytes().take_while(u8::is_ascii_graphic).count();
+        let length = word.max(c.len_utf8());
+        let (piece, after) = rest.split_at(length);
+        rest = after;
         if c == BREAK {
             due = Some(forced);
         } else if c.is_whitespace() || (c.is_control() && c != '\u{ad}') {
@@ -255,14 +285,17 @@ fn push_flow(out: &mut String, text: &str, forced: char) {
             {
                 out.push(blank);
             }
-            out.push(c);
+            out.push_str(piece);
         }
     }
 }
 
 /// Adds lines as they are: no blanks at their ends, no empty ones first or last, no control characters but tabs.
 fn push_verbatim(out: &mut String, text: &str) {
-    push_each_line(out, text, |out, line| out.extend(line.chars().filter(|c| is_visible_or_tab(*c))));
+    push_each_line(out, text, |out, line| match line.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) {
+        true => out.push_str(line),
+        false => out.extend(line.chars().filter(|c| is_visible_or_tab(*c))),
+    });
 }
 
 /// Adds lines, each with single blanks.

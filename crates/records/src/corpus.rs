@@ -13,7 +13,7 @@ use crate::label::CwePolicy;
 use crate::manifest::{GroupCounts, SplitReport};
 use crate::phrasing::choose;
 use crate::record::{AttackPattern, CodePair, Document, LabelledSentence, Technique, Vulnerability, Weakness};
-use crate::split::{Place, Placed, Rules, Thing, draw_split, name_hash, place, tally};
+use crate::split::{Place, Placed, Rules, Thing, draw_split, name_hash, place_in_groups, tally};
 
 /// Knowledge with its places.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +125,8 @@ pub struct Places {
     pub sentences: Vec<Place>,
     /// Of the pairs of code.
     pub code: Vec<Place>,
+    /// The group of every thing, placed or not: of the CVEs, then the documents, the sentences, the pairs of code.
+    pub groups: Vec<u32>,
     /// The shares of what is drawn by its name: validation, then test.
     pub shares: (f64, f64),
 }
@@ -138,7 +140,7 @@ impl Places {
     pub fn of(knowledge: &Knowledge, rules: &Rules) -> (Self, GroupCounts, SplitReport) {
         let names = Names::of(knowledge);
         let things = names.things(knowledge);
-        let (placed, groups) = place(&things, rules);
+        let (placed, of_things, groups) = place_in_groups(&things, rules);
         let mut rest = placed.into_iter();
         let mut take = |count: usize| rest.by_ref().take(count).collect::<Vec<Place>>();
         let places = Self {
@@ -146,6 +148,7 @@ impl Places {
             documents: take(knowledge.documents.len()),
             sentences: take(knowledge.sentences.len()),
             code: take(knowledge.code.len()),
+            groups: of_things,
             shares: (rules.validation_share, rules.test_share),
         };
         let report = places.report(rules);
@@ -280,6 +283,7 @@ pub(crate) mod tests {
             documents: knowledge.documents.iter().map(|_| Ok(next())).collect(),
             sentences: knowledge.sentences.iter().map(|_| Ok(next())).collect(),
             code: knowledge.code.iter().map(|_| Ok(next())).collect(),
+            groups: Vec::new(),
             shares: (0.0, 0.0),
         }
     }

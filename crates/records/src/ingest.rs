@@ -15,6 +15,7 @@ use crate::knowledge::{Gathering, Knowledge};
 use crate::manifest::{InputSummary, MergeCounts, SourceCounts};
 use crate::record::{Record, Reject};
 use crate::source::{self, Source};
+use crate::wanted::{Said, Wanted};
 
 /// How many rejects the manifest tells by their place.
 const FIRST_REJECTS: usize = 5;
@@ -30,6 +31,17 @@ pub struct Ingested {
     pub merge: MergeCounts,
     /// All records, joined and in order.
     pub knowledge: Knowledge,
+    /// Each source's own word on the one thing that was wanted, in the order in which they came; empty where none was.
+    pub said: Vec<Said>,
+}
+
+/// How sources are heard.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hearing<'a> {
+    /// The sources that are private; see [`crate::merge`].
+    pub private: &'a [String],
+    /// The one thing whose every record is kept beside the joined ones.
+    pub wanted: Option<&'a Wanted>,
 }
 
 /// Reads all `sources`, pairs of a source's name and a path. `progress` hears of stored bytes, read and all.
@@ -39,6 +51,19 @@ pub struct Ingested {
 pub fn ingest(
     sources: &[(String, PathBuf)],
     max_reject_rate: f64,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Ingested> {
+    ingest_as(sources, max_reject_rate, Hearing::default(), progress)
+}
+
+/// As [`ingest`], with all sources heard as `hearing` says.
+///
+/// # Errors
+/// As [`ingest`].
+pub fn ingest_as(
+    sources: &[(String, PathBuf)],
+    max_reject_rate: f64,
+    hearing: Hearing<'_>,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Ingested> {
     let mut inputs = Vec::new();
@@ -52,15 +77,19 @@ pub fn ingest(
         work.extend(units.into_iter().map(|unit| (source, unit)));
     }
     let mut counts: BTreeMap<String, SourceCounts> = BTreeMap::new();
-    let mut gathering = Gathering::default();
+    let mut gathering = Gathering::new(hearing.private);
+    let mut said = Vec::new();
     for ((source, _), parsed) in work.iter().zip(parse_all(&work, progress)) {
         let parsed = parsed?;
         add_counts(counts.entry(source.name().into()).or_default(), parsed.counts);
+        if let Some(wanted) = hearing.wanted {
+            said.extend(wanted.heard(source.name(), &parsed.records));
+        }
         parsed.records.into_iter().for_each(|record| gathering.add(record));
     }
     check_reject_rate(&counts, max_reject_rate)?;
     let (knowledge, merge) = gathering.finish();
-    Ok(Ingested { inputs, counts, merge, knowledge })
+    Ok(Ingested { inputs, counts, merge, knowledge, said })
 }
 
 /// What one unit held.

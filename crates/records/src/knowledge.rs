@@ -55,6 +55,12 @@ pub struct Gathering {
 }
 
 impl Gathering {
+    /// A gathering to which the sources called `private` are private.
+    #[must_use]
+    pub fn new(private: &[String]) -> Self {
+        Self { merger: Merger::new(private), ..Self::default() }
+    }
+
     /// Takes one record.
     pub fn add(&mut self, record: Record) {
         let Some(record) = self.merger.add(record) else {

@@ -4,7 +4,9 @@
 //! sources → [`dedup`] and [`split`] place each CVE → a [`task`] makes examples → [`dataset`] writes them;
 //! [`prepare`](mod@prepare) is that whole way in one call. [`evaluate`] and [`baselines`] judge the answers. No tensors here.
 
+pub mod augment;
 pub mod baselines;
+pub mod bias;
 pub mod catalogue;
 pub mod clean;
 pub mod conversation;
@@ -15,6 +17,7 @@ pub mod dedup;
 mod digest;
 pub mod error;
 pub mod evaluate;
+pub mod explain;
 pub mod format;
 pub mod hierarchy;
 mod id;
@@ -27,16 +30,22 @@ pub mod merge;
 pub mod metric;
 pub mod metrics;
 pub mod mixture;
+pub mod names;
 pub mod overlap;
 pub mod phrasing;
 pub mod prepare;
+pub mod probes;
 mod published;
 pub mod record;
+pub mod refine;
+pub mod sampling;
+pub mod scrub;
 pub mod source;
 pub mod sources;
 pub mod split;
 pub mod ssvc;
 pub mod task;
 pub mod tasks;
+pub mod wanted;
 
 pub use error::{Error, Result};

@@ -27,6 +27,9 @@ pub struct Manifest {
     pub options: serde_json::Value,
     /// What happened while it was made.
     pub report: Report,
+    /// The format in which the files with data are sealed, where they are: `age`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<String>,
     /// The files by their path from the manifest on.
     pub files: BTreeMap<String, FileSummary>,
 }
@@ -42,6 +45,7 @@ impl Manifest {
             tasks,
             options,
             report,
+            encryption: None,
             files: BTreeMap::new(),
         }
     }
@@ -54,6 +58,9 @@ pub struct FileSummary {
     pub sha256: String,
     /// Bytes, as stored.
     pub bytes: u64,
+    /// SHA-256 of what is inside, where the file is sealed: sealing the same twice gives two different files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plain_sha256: Option<String>,
 }
 
 /// Everything that `prepare` counted.
@@ -66,6 +73,8 @@ pub struct Report {
     pub sources: BTreeMap<String, SourceCounts>,
     /// What became of the CVEs.
     pub merge: MergeCounts,
+    /// What was cleaned and scrubbed.
+    pub refine: RefineReport,
     /// Near-duplicate descriptions.
     pub groups: GroupCounts,
     /// The split by date.
@@ -141,6 +150,23 @@ pub struct MergeCounts {
     pub dated_by_year_only: u64,
     /// Whose description was taken.
     pub description_from: BTreeMap<String, u64>,
+    /// Records of private sources that were not heard, as a public source has their CVE.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub private_ignored: u64,
+}
+
+/// What was cleaned and scrubbed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RefineReport {
+    /// What was changed or taken out, by step or by boilerplate.
+    pub removed: BTreeMap<String, u64>,
+    /// Secrets and personal data that became placeholders, by kind.
+    pub scrubbed: BTreeMap<String, u64>,
+    /// Texts by language (ISO 639-3).
+    pub languages: BTreeMap<String, u64>,
+    /// Records left out for their language, by kind of record.
+    pub left_out: BTreeMap<String, u64>,
 }
 
 /// Near-duplicate descriptions.
@@ -189,4 +215,12 @@ pub struct TaskCounts {
     pub questions_with_hidden_id: u64,
     /// Records that gave no example, by reason.
     pub left_out: BTreeMap<String, u64>,
+    /// Examples that may teach, but are never exported or quoted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub private_examples: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

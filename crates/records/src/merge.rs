@@ -5,12 +5,18 @@
 //!   Advisories on one CVE are all heard, the last modified first.
 //! - **Withdrawn:** the first that is heard decides about rejected and reserved IDs.
 //! - **Description:** that of the first that is heard.
-//! - **Date:** the earliest day of publication that a list states, else an advisory, else the year of the ID.
+//! - **Date:** the earliest day of publication that a list states, else the year of the ID; advisories date only what
+//!   no list has.
 //! - **Labels and products:** of all sources, each with its source; equal ones once.
+//! - **Private sources:** are not heard on a CVE that a public source has, so that what is public stays public; a CVE
+//!   that private sources alone know is private.
+
+mod verdict;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
+pub use self::verdict::{Verdict, Word, verdicts};
 use crate::manifest::MergeCounts;
 use crate::record::{CveId, CvssVersion, Label, Published, Record, Vulnerability, Withdrawn};
 
@@ -24,6 +30,7 @@ const LISTS: usize = 2;
 pub struct Merger {
     held: HashMap<CveId, Vec<Held>>,
     repeated: u64,
+    private: Vec<String>,
 }
 
 /// One source's word on a CVE.
@@ -50,6 +57,12 @@ impl Held {
 }
 
 impl Merger {
+    /// A merger to which the sources called `private` are private.
+    #[must_use]
+    pub fn new(private: &[String]) -> Self {
+        Self { private: private.to_vec(), ..Self::default() }
+    }
+
     /// Takes `record`, or hands it back where it is of the CWE catalogue. Records must come in a fixed order.
     #[must_use]
     pub fn add(&mut self, record: Record) -> Option<Record> {
@@ -79,14 +92,28 @@ impl Merger {
     #[must_use]
     pub fn finish(self) -> (Vec<Vulnerability>, MergeCounts) {
         let mut counts = MergeCounts { repeated_in_source: self.repeated, ..MergeCounts::default() };
-        let mut merged: Vec<Vulnerability> =
-            self.held.into_values().filter_map(|held| join(held, &mut counts)).collect();
+        let mut merged: Vec<Vulnerability> = self
+            .held
+            .into_values()
+            .filter_map(|held| join(only_public(held, &self.private, &mut counts), &mut counts))
+            .collect();
         merged.sort_unstable_by_key(|one| one.id);
         for one in &merged {
             count(one, &mut counts);
         }
         (merged, counts)
     }
+}
+
+/// Without the words of private sources, where a public source has the CVE.
+fn only_public(mut held: Vec<Held>, private: &[String], counts: &mut MergeCounts) -> Vec<Held> {
+    let is_public = |one: &Held| !private.iter().any(|name| name == one.source());
+    if held.iter().any(is_public) {
+        let before = held.len();
+        held.retain(is_public);
+        counts.private_ignored += (before - held.len()) as u64;
+    }
+    held
 }
 
 /// Joins what the sources say of one CVE, or counts it as dropped.
@@ -104,7 +131,7 @@ fn join(mut held: Vec<Held>, counts: &mut MergeCounts) -> Option<Vulnerability> 
     });
     let mut joined = words.next()?;
     *counts.description_from.entry(joined.sources[0].clone()).or_default() += 1;
-    let dated_by_list = joined.published.is_day() && is_list(&joined.sources[0]);
+    let dated_by_list = is_list(&joined.sources[0]);
     for other in words {
         absorb(&mut joined, other, dated_by_list);
     }
@@ -121,8 +148,8 @@ fn is_list(source: &str) -> bool {
     rank(source) < LISTS
 }
 
-/// Adds another source's words to `one`. Where a list states the day, `dated_by_list`, only a list may better it: an
-/// advisory is often older than the CVEs that were added to it.
+/// Adds another source's words to `one`. Where a list has it, `dated_by_list`, only a list may better its date: an
+/// advisory is often older than the CVEs that were added to it, or much younger.
 fn absorb(one: &mut Vulnerability, other: Vulnerability, dated_by_list: bool) {
     if !dated_by_list || is_list(&other.sources[0]) {
         one.published = one.published.or_better(other.published);

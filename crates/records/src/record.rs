@@ -408,7 +408,7 @@ pub enum RejectReason {
     Withdrawn,
     /// Nobody has looked at its labels yet.
     Unreviewed,
-    /// It has no text of its own, as many records that only list versions; that is no failure either.
+    /// It has no text of its own, or none that says anything; that is no failure either.
     NoText,
 }
 

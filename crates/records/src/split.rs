@@ -135,6 +135,13 @@ pub struct Rules {
 /// Places every thing; the same ones for the same things in the same order.
 #[must_use]
 pub fn place(things: &[Thing<'_>], rules: &Rules) -> (Vec<Place>, GroupCounts) {
+    let (placed, _, counts) = place_in_groups(things, rules);
+    (placed, counts)
+}
+
+/// As [`place`], with the group of each thing, of those without a place too.
+#[must_use]
+pub fn place_in_groups(things: &[Thing<'_>], rules: &Rules) -> (Vec<Place>, Vec<u32>, GroupCounts) {
     let texts: Vec<&str> = things.iter().map(|one| one.text).collect();
     let grouping = near_duplicates(&texts, rules.near_duplicate_threshold);
     let groups = join_origins(things, grouping.groups);
@@ -144,7 +151,7 @@ pub fn place(things: &[Thing<'_>], rules: &Rules) -> (Vec<Place>, GroupCounts) {
         placed.push(place_one(thing, Placed { split: split_of_group[&group], group: u64::from(group) }, rules));
     }
     agree_with_cves(things, &mut placed);
-    (placed, grouping.counts)
+    (placed, groups, grouping.counts)
 }
 
 /// Groups that share an origin become one, named by their smallest member.

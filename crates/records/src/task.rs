@@ -12,8 +12,8 @@ use crate::record::Vulnerability;
 use crate::split::Placed;
 use crate::tasks::{
     attack_map::AttackMap, capec_map::CapecMap, cvss_vector::CvssVectorTask, cwe_classify::CweClassify,
-    document::Document, explain::Explain, extract::Extract, mitigation::Mitigation, qa::Qa, severity::SeverityTask,
-    ssvc::SsvcTask, summarise::Summarise, vulnerable_code::VulnerableCode,
+    document::Document, explain::Explain, extract::Extract, mitigation::Mitigation, probe::Probe, qa::Qa,
+    severity::SeverityTask, ssvc::SsvcTask, summarise::Summarise, vulnerable_code::VulnerableCode,
 };
 
 /// Every task.
@@ -31,6 +31,7 @@ pub static ALL: &[&dyn Task] = &[
     &VulnerableCode,
     &Extract,
     &Document,
+    &Probe,
 ];
 
 /// The task called `name`.
@@ -123,6 +124,21 @@ impl Made {
             *made.counts.examples.entry(*split).or_default() += 1;
         }
         made
+    }
+
+    /// Counts examples and labels anew, after some were left out or added.
+    pub(crate) fn recount(&mut self) {
+        self.counts.examples.clear();
+        let mut trained: BTreeMap<&str, usize> = BTreeMap::new();
+        for (split, example) in &self.examples {
+            *self.counts.examples.entry(*split).or_default() += 1;
+            if let (Split::Train, Some(gold)) = (split, &example.gold) {
+                *trained.entry(gold).or_default() += 1;
+            }
+        }
+        for label in &mut self.labels {
+            label.train_count = trained.get(label.name.as_str()).copied().unwrap_or(0);
+        }
     }
 
     /// With a label set of these names and titles, most frequent in training first, then by name.

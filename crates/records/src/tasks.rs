@@ -8,6 +8,7 @@ pub mod document;
 pub mod explain;
 pub mod extract;
 pub mod mitigation;
+pub mod probe;
 pub mod qa;
 pub mod severity;
 pub mod ssvc;

@@ -23,7 +23,7 @@ fn read(source: &str, files: &[&str]) -> Option<(Ingested, f64)> {
     }
     let start = Instant::now();
     let named: Vec<(String, PathBuf)> = files.iter().map(|file| (source.to_owned(), data.join(file))).collect();
-    let found = ingest(&named, 0.0, &|_, _| {}).unwrap();
+    let found = ingest(&named, 0.0, &|_, _| {}).expect("real data is read without a reject");
     Some((found, start.elapsed().as_secs_f64()))
 }
 
@@ -50,7 +50,7 @@ fn every_rule_of_sigma_is_read() {
     let with_techniques = rules.iter().filter(|one| !one.techniques.is_empty()).count();
     let with_cves = rules.iter().filter(|one| !one.cves.is_empty()).count();
     aloud(&format!("     {with_techniques} rules with techniques, {with_cves} with CVEs"));
-    assert!(with_techniques > 3_500 && with_cves > 150);
+    assert!(with_techniques == 3309 && with_cves > 200);
 }
 
 #[test]
@@ -74,7 +74,8 @@ fn every_pair_of_sven_is_read() {
     let Some((found, seconds)) = read("sven", &["code/sven/sven-data_train_val.tar.xz"]) else { return };
     report("sven", &found, seconds);
     let pairs = &found.knowledge.code;
-    assert_eq!(pairs.len(), 803);
+    let aside = found.counts["sven"].set_aside[&RejectReason::NoText];
+    assert_eq!((pairs.len(), aside), (803 - 4, 4), "in four pairs nothing changes");
     let mut by_cwe: BTreeMap<String, usize> = BTreeMap::new();
     let mut by_language: BTreeMap<&str, usize> = BTreeMap::new();
     for pair in pairs {
@@ -83,7 +84,7 @@ fn every_pair_of_sven_is_read() {
     }
     aloud(&format!("     {by_cwe:?} {by_language:?}"));
     assert_eq!((by_cwe.len(), by_cwe["CWE-89"]), (9, 204));
-    assert_eq!(by_language.into_iter().collect::<Vec<_>>(), [("c", 366), ("cpp", 57), ("python", 380)]);
+    assert_eq!(by_language.into_iter().collect::<Vec<_>>(), [("c", 362), ("cpp", 57), ("python", 380)]);
 }
 
 #[test]

@@ -11,6 +11,10 @@ pub(crate) struct Cli {
     /// Threads to use; all processors by default.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    /// The key of encrypted datasets: a file as `age-keygen` makes it. Else WARDSMITH_AGE_IDENTITY_FILE, _RECIPIENTS or
+    /// _PASSPHRASE count.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -29,7 +33,7 @@ pub(crate) enum Command {
     Fetch(Fetch),
     /// Turn feeds into a dataset: merged records, near-duplicates grouped, split by date.
     #[command(
-        after_help = "Examples:\n  wardsmith prepare recipes/cwe-classify.toml --out data/cwe\n  wardsmith prepare --source nvd=feeds/nvd --source cwe=cwec_latest.xml.zip --task cwe_classify --out data/cwe"
+        after_help = "Examples:\n  wardsmith prepare recipes/cwe-classify.toml --out data/cwe\n  wardsmith prepare --source nvd=feeds/nvd --source cwe=cwec_latest.xml.zip --task cwe_classify --out data/cwe\n  wardsmith prepare recipes/cwe-classify.toml --explain CVE-2021-44228      (what becomes of it, and why)"
     )]
     Prepare(Prepare),
     /// Train a byte-level BPE tokenizer on a dataset's training texts.
@@ -111,12 +115,24 @@ pub(crate) struct Prepare {
     /// Change one value of the recipe, such as prepare.test_from=2023-01-01.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// A source whose records may teach, but are never exported or quoted; once for each source.
+    #[arg(long, value_name = "NAME")]
+    pub private: Vec<String>,
     /// Where to write the dataset.
-    #[arg(long, value_name = "DATASET")]
-    pub out: PathBuf,
+    #[arg(long, value_name = "DATASET", required_unless_present = "explain")]
+    pub out: Option<PathBuf>,
     /// Replace an existing dataset.
     #[arg(long)]
     pub overwrite: bool,
+    /// Encrypt all files with data, by the age format. Tokenizers, checkpoints, models and exports are not encrypted.
+    #[arg(long)]
+    pub encrypt: bool,
+    /// Write nothing, but tell what becomes of one record and why: a CVE, CWE, CAPEC, technique or document ID.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["out", "overwrite", "encrypt"])]
+    pub explain: Option<String>,
+    /// Tell it as JSON.
+    #[arg(long, requires = "explain")]
+    pub json: bool,
 }
 
 /// `wardsmith tokenizer`.

@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use wardsmith_records::label::CwePolicy;
 use wardsmith_records::record::Published;
+use wardsmith_records::refine::RefinePolicy;
+use wardsmith_records::sampling::Sampling;
 
 pub(crate) use mistake::RecipeErrors;
 
@@ -68,11 +70,20 @@ pub(crate) struct PrepareRecipe {
     pub max_reject_rate: f64,
     /// How the weakness of a CVE is decided.
     pub cwe_labels: CwePolicy,
+    /// What becomes of texts.
+    pub texts: RefinePolicy,
+    /// How the classes of training examples are evened out.
+    pub sampling: Sampling,
+    /// Share of training examples of which there is a copy without names of vendors and products.
+    pub mask_names_share: f64,
     /// How many of each task's phrasings training uses; absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phrasings: Option<usize>,
     /// Share of training examples whose right answer is that the text says too little.
     pub decline_share: f64,
+    /// Sources whose records may teach, but are never exported or quoted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub private: Vec<String>,
     /// Limits on the number of examples, by split.
     pub max_examples: MaxExamples,
 }

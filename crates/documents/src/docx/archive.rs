@@ -27,7 +27,7 @@ impl<'a> Archive<'a> {
         if entries > limits.zip_members {
             return Err(Error::TooLarge { what: "the archive", limit: limits.zip_members as u64, unit: "members" });
         }
-        let zip = ZipArchive::new(Cursor::new(bytes)).map_err(|error| Error::broken(Kind::Docx, error))?;
+        let zip = ZipArchive::new(Cursor::new(bytes)).map_err(|error| Error::broken(Kind::Docx, error.to_string()))?;
         Ok(Self { zip, limits })
     }
 
@@ -36,7 +36,7 @@ impl<'a> Archive<'a> {
         let Some(index) = self.zip.index_for_name(name) else {
             return Ok(None);
         };
-        let member = self.zip.by_index(index).map_err(|error| Error::broken(Kind::Docx, error))?;
+        let member = self.zip.by_index(index).map_err(|error| Error::broken(Kind::Docx, error.to_string()))?;
         let what = match name {
             "word/document.xml" => "`word/document.xml`",
             _ => "a member of the archive",

@@ -6,7 +6,7 @@ use super::style::{self, Style, Styles};
 use super::xml::{self, Node};
 use crate::error::Result;
 use crate::limits::Limits;
-use crate::text::{BREAK, Composer, Shape};
+use crate::text::{BREAK, Composer, Shape, push_cell};
 
 /// Elements whose content is there a second time, or was there before a change.
 const SKIPPED: &[&str] = &["Fallback", "moveFrom", "pPrChange", "rPrChange", "tblPrChange"];
@@ -77,7 +77,7 @@ impl Body<'_> {
             "t" => self.in_text = true,
             "tbl" => self.tables += 1,
             "tr" if self.tables == 1 => self.cells.clear(),
-            "tc" if self.tables == 1 => self.cells.push(String::new()),
+            "tc" if self.tables == 1 => push_cell(&mut self.cells, String::new()),
             _ => {
                 if let Some(paragraph) = self.paragraphs.last_mut() {
                     of_paragraph(paragraph, name, start, self.styles);

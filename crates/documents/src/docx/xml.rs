@@ -29,7 +29,7 @@ pub(super) fn each(xml: &str, visit: &mut dyn FnMut(Node<'_>) -> Result<()>) -> 
     let mut reader = Reader::from_str(xml);
     let mut depth = 0_usize;
     loop {
-        let event = reader.read_event().map_err(|error| Error::broken(Kind::Docx, error))?;
+        let event = reader.read_event().map_err(|error| Error::broken(Kind::Docx, error.to_string()))?;
         match event {
             Event::Start(start) => {
                 depth += 1;

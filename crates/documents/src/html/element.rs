@@ -229,6 +229,7 @@ pub(super) fn is_set_aside(tag: Tag<'_>) -> bool {
             return value.split_ascii_whitespace().any(is_furniture_name);
         }
         is("hidden")
+            || is("data-nosnippet")
             || (is("aria-hidden") && value.eq_ignore_ascii_case("true"))
             || (is("role") && FURNITURE_ROLES.iter().any(|role| role.eq_ignore_ascii_case(value)))
             || (is("style") && is_invisible(value))

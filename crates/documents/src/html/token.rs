@@ -1,9 +1,9 @@
 //! HTML as a stream of tags and text, in one pass and without a tree.
 //!
 //! After the tokenizer of the HTML standard (<https://html.spec.whatwg.org/multipage/parsing.html>, §13.2.5), as far as
-//! text needs it. Why not a full parser: building the tree the standard's way takes quadratic time for deeply nested
-//! elements and quadratic memory for formatting elements that are never closed, and its tokenizer compares every
-//! attribute of a tag with all others. Here each byte is looked at once or twice, whatever the input.
+//! text needs it. Why not a full parser: building the tree in the standard's way looks through all open elements for
+//! each new one, and tokenizers compare each attribute of a tag with all others. `html5ever` 0.40 took 0.4 s for 10,000
+//! open `div` and 8 s for 40,000. Here each byte is looked at once or twice, whatever the input.
 
 use mail_parser::decoders::html::add_html_token;
 

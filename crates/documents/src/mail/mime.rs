@@ -13,6 +13,8 @@ use crate::limits::Limits;
 
 /// A header longer than this is cut; real ones have some KiB.
 const MAX_HEAD_BYTES: usize = 256 << 10;
+/// Nobody writes more into one part; what is larger is a file, and counted as an attachment.
+const MAX_LEAF_BYTES: usize = 4 << 20;
 
 /// What the header of a message states.
 #[derive(Debug, Default)]
@@ -123,7 +125,12 @@ impl Walk<'_> {
             self.attachments.set(self.attachments.get() + usize::from(!is_signature));
             return Ok(Vec::new());
         }
-        let text = charset::decode(&decoded(part), part.charset.as_deref());
+        let bytes = decoded(part);
+        if bytes.len() > MAX_LEAF_BYTES {
+            self.attachments.set(self.attachments.get() + 1);
+            return Ok(Vec::new());
+        }
+        let text = charset::decode(&bytes, part.charset.as_deref());
         Ok(vec![match part.media.as_str() {
             "text/html" => Leaf::Html(text),
             _ => Leaf::Plain { text, flow: part.flow },

@@ -19,8 +19,17 @@ pub(super) const MAX_ARCHIVES: u8 = 2;
 /// How much of a file is looked at to tell its format.
 const HEAD_BYTES: usize = 8 << 10;
 /// What the first member of an office document (ECMA-376, ODF) or of an electronic book is called.
-const OFFICE_MEMBERS: &[&[u8]] =
-    &[b"[Content_Types].xml", b"_rels/", b"docProps/", b"word/", b"xl/", b"ppt/", b"mimetype"];
+const OFFICE_MEMBERS: &[&[u8]] = &[
+    b"[Content_Types].xml",
+    b"_rels/",
+    b"customXml/",
+    b"docMetadata/",
+    b"docProps/",
+    b"mimetype",
+    b"ppt/",
+    b"word/",
+    b"xl/",
+];
 
 /// One reading of one file: what is asked for, and what it has cost so far.
 pub(super) struct Reading<'a> {

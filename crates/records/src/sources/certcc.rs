@@ -122,6 +122,9 @@ fn read(text: &str, place: &dyn Fn() -> String, sink: Sink<'_>) -> Result<(), Re
     Ok(())
 }
 
+/// The headings of a note of VINCE, of which one is enough to know it.
+const PARTS: &[&str] = &["overview", "description", "impact", "solution"];
+
 /// The texts of a note.
 struct Parts {
     summary: String,
@@ -137,7 +140,8 @@ static ANY_CVE: LazyLock<Regex> = LazyLock::new(|| {
 
 impl Note {
     fn parts(&self) -> Parts {
-        if self.overview.lines().any(|line| text::heading(line.trim()).is_some_and(|title| !title.is_empty())) {
+        let titles = self.overview.lines().filter_map(|line| text::heading(line.trim()));
+        if titles.map(str::to_ascii_lowercase).any(|title| PARTS.contains(&title.as_str())) {
             let of = |wanted: fn(&str) -> bool| text::sections(&self.overview, wanted);
             return Parts {
                 summary: of(|title| title == "overview"),

@@ -90,7 +90,7 @@ impl CapecMap {
 
 /// `text` without the pattern's name and without CAPEC IDs, on one line.
 fn hide(text: &str, name: &str) -> String {
-    let mut text = crate::clean::one_line(text);
+    let mut text = crate::clean::without_references(text);
     while let Some((at, end, _)) = find_span(&text) {
         text.replace_range(at..end, "CAPEC");
     }

@@ -81,7 +81,7 @@ fn pattern_prose(one: &AttackPattern) -> String {
     paragraph(&mut text, "Steps.", one.steps.iter().cloned());
     paragraph(&mut text, "Consequences.", one.consequences.iter().map(consequence));
     paragraph(&mut text, "Mitigations.", one.mitigations.iter().cloned());
-    text
+    plain(&text)
 }
 
 /// A technique as plain prose. Procedure examples are left out: they are what `attack_map` tests.
@@ -110,7 +110,13 @@ pub fn prose(weakness: &Weakness) -> String {
     }
     paragraph(&mut text, "Consequences.", weakness.consequences.iter().map(consequence));
     paragraph(&mut text, "Mitigations.", weakness.mitigations.iter().map(mitigation));
-    text
+    plain(&text)
+}
+
+/// Paragraph by paragraph without marks of references.
+fn plain(text: &str) -> String {
+    let paragraphs = text.split('\n').map(crate::clean::without_references);
+    paragraphs.collect::<Vec<_>>().join("\n")
 }
 
 /// Adds a headed paragraph of the parts that say something.

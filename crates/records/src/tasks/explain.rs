@@ -5,7 +5,7 @@
 //! teach through `document`, so the test asks whether what was read can be told, not whether it can be guessed.
 //! **The grade.** The F1 of words shared with the catalogue's answer.
 
-use crate::clean::one_line;
+use crate::clean::without_references;
 use crate::conversation::{Conversation, Role};
 use crate::corpus::Corpus;
 use crate::dataset::{Example, Split};
@@ -154,19 +154,23 @@ fn of_pattern(one: &AttackPattern, corpus: &Corpus<'_>) -> Vec<Aspect> {
 fn of_technique(one: &Technique) -> Vec<Aspect> {
     vec![
         Aspect { name: "definition", phrasings: DEFINITION, answer: definition(&one.description, "") },
-        Aspect { name: "detection", phrasings: DETECTION, answer: shorten(&one_line(&one.detection), MOST_BYTES) },
+        Aspect {
+            name: "detection",
+            phrasings: DETECTION,
+            answer: shorten(&without_references(&one.detection), MOST_BYTES),
+        },
     ]
 }
 
 fn definition(description: &str, more: &str) -> String {
-    let whole = format!("{} {}", one_line(description), one_line(more));
+    let whole = format!("{} {}", without_references(description), without_references(more));
     shorten(whole.trim(), MOST_BYTES)
 }
 
 fn consequence(one: &Consequence) -> String {
     let (scopes, impacts) = (one.scopes.join(", "), one.impacts.join(", "));
     let head = [scopes, impacts].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
-    let note = one_line(&one.note);
+    let note = without_references(&one.note);
     [head, note].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(". ")
 }
 

@@ -79,27 +79,25 @@ fn pattern(pattern: &str) -> Regex {
 }
 
 impl Facts {
-    /// What has a shape of its own in `text`, and those of `products` that it names.
+    /// What has a shape of its own in `text`, and those of `products` that it names, as it writes them.
     #[must_use]
     pub fn in_text(text: &str, products: &[Product]) -> Self {
-        let indicators: BTreeSet<String> = INDICATOR
-            .find_iter(text)
-            .map(|one| one.as_str().trim_end_matches('.').to_owned())
-            .filter(|one| is_address(one))
-            .take(MOST_ITEMS)
-            .collect();
-        let plain = INDICATOR.replace_all(text, " ");
-        let upper = |pattern: &Regex| {
+        let trimmed = |one: &str| one.trim_end_matches('.').to_owned();
+        let indicators: BTreeSet<String> =
+            INDICATOR.find_iter(text).map(|one| trimmed(one.as_str())).filter(|one| is_address(one)).collect();
+        // An address is no version.
+        let plain = INDICATOR.replace_all(text, |found: &regex::Captures<'_>| {
+            if is_address(&trimmed(&found[0])) { " ".to_owned() } else { found[0].to_owned() }
+        });
+        let upper = |pattern: &Regex| -> BTreeSet<String> {
             pattern.find_iter(text).map(|one| one.as_str().to_ascii_uppercase()).take(MOST_ITEMS).collect()
         };
-        let lower = text.to_lowercase();
-        let names = |product: &&Product| product.product.len() > 2 && lower.contains(&product.product.to_lowercase());
         Self {
-            products: products.iter().filter(names).map(|one| one.product.clone()).take(MOST_ITEMS).collect(),
+            products: products.iter().filter_map(|one| named_in(text, &one.product)).take(MOST_ITEMS).collect(),
             versions: VERSION.captures_iter(&plain).map(|one| one[1].to_owned()).take(MOST_ITEMS).collect(),
             cves: upper(&CVE),
             cwes: upper(&CWE),
-            indicators,
+            indicators: indicators.into_iter().take(MOST_ITEMS).collect(),
             techniques: upper(&TECHNIQUE),
         }
     }
@@ -118,6 +116,21 @@ impl Facts {
     fn is_empty(&self) -> bool {
         self.fields().iter().all(|(_, set)| set.is_empty())
     }
+}
+
+/// `name` as `text` writes it, where it stands there as words of its own; names in records join words by `_`.
+fn named_in(text: &str, name: &str) -> Option<String> {
+    let spaced = name.replace('_', " ");
+    let wanted = spaced.trim();
+    if wanted.len() < 3 {
+        return None;
+    }
+    // Byte by byte alike but for the case of ASCII letters, so that places in the two texts agree.
+    let (lower, wanted) = (text.to_ascii_lowercase(), wanted.to_ascii_lowercase());
+    let edge = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+    let whole = |at: &usize| edge(text[..*at].chars().next_back()) && edge(text[at + wanted.len()..].chars().next());
+    let at = lower.match_indices(&wanted).map(|(at, _)| at).find(whole)?;
+    Some(text[at..at + wanted.len()].to_owned())
 }
 
 /// Four numbers are an address only where each is below 256; versions with four parts may look like one.
@@ -261,6 +274,14 @@ mod tests {
     fn a_version_of_four_parts_is_no_address() {
         let facts = Facts::in_text("Firmware 1.0.4.88 and 10.3.0.1 are affected.", &[]);
         assert!(facts.indicators.is_empty(), "{facts:?}");
+        assert_eq!(facts.versions, set(&["1.0.4.88", "10.3.0.1"]));
+    }
+
+    #[test]
+    fn a_product_is_named_once_as_the_text_writes_it() {
+        let products = [product("Tea Pot"), product("tea_pot"), product("ea p"), product("pot2")];
+        let facts = Facts::in_text("The Tea Pot of Acme boils.", &products);
+        assert_eq!(facts.products, set(&["Tea Pot"]));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use crate::clean::one_line;
+use crate::clean::without_references;
 use crate::conversation::{Conversation, Role};
 use crate::corpus::Corpus;
 use crate::dataset::{Example, Split};
@@ -141,7 +141,7 @@ impl Mitigation {
 #[must_use]
 pub fn grounded(weakness: &Weakness) -> Option<String> {
     let said = weakness.mitigations.iter().filter_map(|one| {
-        let text = shorten(&one_line(&one.description), MOST_BYTES);
+        let text = shorten(&without_references(&one.description), MOST_BYTES);
         let phases = one.phases.join(", ");
         (!text.is_empty()).then(|| if phases.is_empty() { format!("- {text}") } else { format!("- {phases}: {text}") })
     });

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::clean::one_line;
+use crate::clean::without_references;
 use crate::conversation::Conversation;
 use crate::corpus::Corpus;
 use crate::dataset::{Example, LabelInfo, Split};
@@ -125,7 +125,7 @@ fn around<T>(all: &[T], at: usize) -> impl Iterator<Item = &T> {
 }
 
 fn short(text: &str) -> String {
-    shorten(&one_line(text), MOST_BYTES)
+    shorten(&without_references(text), MOST_BYTES)
 }
 
 fn weaknesses(corpus: &Corpus<'_>) -> Vec<Question> {

@@ -11,6 +11,7 @@ use wardsmith_records::baselines::tfidf::{TfidfLinear, TfidfOptions};
 use wardsmith_records::conversation::Role;
 use wardsmith_records::dataset::{Dataset, Example, Split};
 use wardsmith_records::evaluate::{Bootstrap, compare, evaluate};
+use wardsmith_records::explain::PRIVATE;
 use wardsmith_records::metric::Answer;
 use wardsmith_records::task::Task;
 use wardsmith_train::progress::read_lines;
@@ -20,7 +21,7 @@ use crate::model_manifest::ModelManifest;
 use crate::report::{CurvePoint, Report, draw_wrong};
 use crate::respond::{self, Choice, Prompt, Respond, Scores};
 use crate::say::{self, count};
-use crate::{interrupt, resolved};
+use crate::{interrupt, keys, resolved};
 
 /// Labels of the confusion picture.
 const CONFUSION_LABELS: usize = 15;
@@ -84,7 +85,7 @@ pub(crate) fn evaluated(args: &cli::Eval) -> Result<Report> {
 
 impl Examination {
     fn open(args: &cli::Eval) -> Result<Self> {
-        let dataset = Dataset::open(&args.data)?;
+        let dataset = keys::open(&args.data)?;
         let task = resolved::task_of(&dataset, args.task.as_deref())?;
         let choices = Choice::all(dataset.labels(task.name()), task);
         if choices.is_empty() {
@@ -218,6 +219,11 @@ impl Examination {
         Ok([tfidf, System { name: "majority", answers: self.ranked(always), facts }])
     }
 
+    /// What `example` asks about, for others to read; what is encrypted at rest must not lie in a report.
+    fn quoted<'a>(&self, example: &'a Example) -> &'a str {
+        if example.private || self.dataset.is_sealed() { PRIVATE } else { self.task.input(example) }
+    }
+
     fn ranked(&self, ranked: Vec<Vec<(String, f64)>>) -> Vec<Answer> {
         let answer = |(example, ranked): (&Example, Vec<(String, f64)>)| {
             let best = ranked.first().map(|(label, _)| label.clone()).unwrap_or_default();
@@ -251,7 +257,7 @@ impl Examination {
         let run = args.run.clone().or_else(|| args.model.parent().map(Path::to_path_buf));
         report.curve = run.as_deref().map(curve).unwrap_or_default();
         let texts: HashMap<String, String> =
-            self.examples.iter().map(|e| (e.id.clone(), self.task.input(e).to_owned())).collect();
+            self.examples.iter().map(|e| (e.id.clone(), self.quoted(e).to_owned())).collect();
         report.wrong = draw_wrong(&main.answers, &texts, WRONG_ANSWERS);
         report.set_dataset(&self.dataset.manifest);
         report.facts = facts(run.as_deref(), systems);

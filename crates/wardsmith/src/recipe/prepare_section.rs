@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use wardsmith_records::clean::{Boilerplate, Noise};
 use wardsmith_records::dedup::DEFAULT_THRESHOLD;
 use wardsmith_records::label::{CwePolicy, Voice};
 use wardsmith_records::prepare::{DEFAULT_MAX_REJECT_RATE, DEFAULT_MIN_TRAIN_EXAMPLES, MAX_DECLINE_SHARE};
 use wardsmith_records::record::Published;
+use wardsmith_records::refine::RefinePolicy;
+use wardsmith_records::sampling::Sampling;
 use wardsmith_records::{source, task};
 
 use super::check;
@@ -24,8 +27,14 @@ pub(super) fn prepare(mut reader: Reader<'_>) -> PrepareRecipe {
         near_duplicate_similarity: reader.or("near_duplicate_similarity", DEFAULT_THRESHOLD, check::above_zero_to(1.0)),
         max_reject_rate: reader.or("max_reject_rate", DEFAULT_MAX_REJECT_RATE, check::zero_to(1.0)),
         cwe_labels: reader.section("cwe_labels").map(cwe_labels).unwrap_or_default(),
+        texts: reader.section("texts").map(texts).unwrap_or_default(),
+        sampling: reader.or("sampling", Sampling::None, |sampling: &Sampling| {
+            sampling.check().map_err(|error| Wrong::new("is out of range", error.to_string()))
+        }),
+        mask_names_share: reader.or("mask_names_share", 0.0, check::zero_to(1.0)),
         phrasings: reader.optional("phrasings", check::at_least(1)),
         decline_share: reader.or("decline_share", 0.0, check::zero_to(MAX_DECLINE_SHARE)),
+        private: private(&mut reader),
         max_examples: reader.section("max_examples").map(max_examples).unwrap_or_default(),
     };
     if prepare.test_from <= prepare.validation_from {
@@ -58,6 +67,20 @@ fn cwe_labels(mut reader: Reader<'_>) -> CwePolicy {
     policy
 }
 
+fn texts(mut reader: Reader<'_>) -> RefinePolicy {
+    let default = RefinePolicy::default();
+    let noise = [("keep", Noise::Keep), ("mask", Noise::Mask)];
+    let policy = RefinePolicy {
+        boilerplate: reader.choice("boilerplate", &[("remove", Boilerplate::Remove), ("keep", Boilerplate::Keep)]),
+        versions: reader.choice("versions", &noise),
+        hashes: reader.choice("hashes", &noise),
+        scrub: reader.or("scrub", default.scrub, check::any),
+        other_languages: reader.or("other_languages", default.other_languages, check::any),
+    };
+    reader.finish();
+    policy
+}
+
 fn sources(reader: &mut Reader<'_>) -> BTreeMap<String, Paths> {
     let known: Vec<_> = source::ALL.iter().map(|source| source.name()).collect();
     let check = |name: &str, paths: &Paths| match known.contains(&name) {
@@ -84,6 +107,17 @@ fn tasks(reader: &mut Reader<'_>) -> Vec<String> {
     reader.or("tasks", vec!["cwe_classify".to_owned()], |names: &Vec<String>| {
         match names.iter().find(|name| !known.contains(&name.as_str())) {
             Some(name) => Err(Wrong::new(format!("`{name}` is no task"), suggest(name, &known))),
+            None => check::distinct_names(names),
+        }
+    })
+}
+
+fn private(reader: &mut Reader<'_>) -> Vec<String> {
+    let known: Vec<_> = source::ALL.iter().map(|source| source.name()).collect();
+    reader.or("private", Vec::new(), |names: &Vec<String>| {
+        match names.iter().find(|name| !known.contains(&name.as_str())) {
+            Some(name) => Err(Wrong::new(format!("`{name}` is no source"), suggest(name, &known))),
+            None if names.is_empty() => Ok(()),
             None => check::distinct_names(names),
         }
     })

@@ -36,11 +36,11 @@ impl Flow {
             Piece::Open("h3") => {
                 self.finish_step();
                 self.phase.clear();
-                (self.in_heading, self.items) = (true, 0);
+                (self.in_heading, self.in_cell, self.items) = (true, false, 0);
             }
             Piece::Close("h3") => self.in_heading = false,
             Piece::Open("li") => {
-                if self.items == 0 {
+                if self.items == 0 && !self.in_cell {
                     self.finish_step();
                 } else {
                     self.step.extend([BLOCK, '-', ' ']);
@@ -86,9 +86,9 @@ mod tests {
     #[test]
     fn techniques_follow_their_step_and_lists_within_a_step_are_lines() {
         let html = "<h2>Flow</h2><div><h3>Explore</h3><ol><li> <p><b>Look: </b>See <ul><xhtml:li>a</xhtml:li>\
-                    <xhtml:li>b</xhtml:li></ul></p></li><table><tr><th>Techniques</th></tr><tr><td><p>Squint</p></td></tr>\
+                    <xhtml:li>b</xhtml:li></ul></p></li><table><tr><th>Techniques</th></tr><tr><td><p>Squint<xhtml:li>hard</xhtml:li></p></td></tr>\
                     </table><li><p>Wait.</p></li></ol></div><div><h3>Exploit</h3><ol><li><p>Go.</p></li></ol></div>";
-        let want = ["Explore: Look: See\n- a\n- b\n- Squint", "Explore: Wait.", "Exploit: Go."];
+        let want = ["Explore: Look: See\n- a\n- b\n- Squint\n- hard", "Explore: Wait.", "Exploit: Go."];
         assert_eq!(steps(html), want);
         assert!(steps("no list, no step").is_empty());
     }

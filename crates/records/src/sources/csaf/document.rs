@@ -66,6 +66,7 @@ fn text(advisory: &Advisory) -> String {
         let headline = one_line(one.headline());
         let colon = if cve.is_empty() || headline.is_empty() { "" } else { ": " };
         parts.push(format!("{cve}{colon}{headline}"));
+        let heading = parts.len();
         add_notes(&one.notes, &mut parts);
         let mut told = BTreeSet::new();
         for remedy in &one.remediations {
@@ -74,6 +75,10 @@ fn text(advisory: &Advisory) -> String {
             if !details.is_empty() && told.insert((&remedy.category, details.clone())) {
                 parts.push(format!("{}: {details}", in_words(&remedy.category)));
             }
+        }
+        if parts.len() == heading && headline.is_empty() {
+            // A mere ID says nothing.
+            parts.pop();
         }
     }
     join(&parts.iter().map(String::as_str).collect::<Vec<_>>())

@@ -1,6 +1,6 @@
 //! Cuts a text at its headings into parts of sensible size.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wardsmith_documents::{Section, Text};
 
@@ -129,22 +129,23 @@ impl Part {
 
 /// A section with its heading, in pieces that fit into a part.
 fn pieces(section: &Section) -> Vec<String> {
-    let mut pieces = vec![section.heading.clone()];
-    let mut chars = section.heading.chars().count();
-    for paragraph in section.body.split("\n\n").filter(|text| !text.is_empty()).flat_map(cut) {
+    let mut pieces: Vec<String> = Vec::new();
+    let mut chars = 0;
+    // A heading may be as long as any paragraph.
+    let paragraphs = std::iter::once(section.heading.as_str()).chain(section.body.split("\n\n"));
+    for paragraph in paragraphs.filter(|text| !text.is_empty()).flat_map(cut) {
         let len = paragraph.chars().count();
-        let last = pieces.last_mut().expect("there is always one");
-        if last.is_empty() || chars + 2 + len > MAX_PART_CHARS {
-            if !last.is_empty() {
-                pieces.push(String::new());
+        match pieces.last_mut().filter(|_| chars + 2 + len <= MAX_PART_CHARS) {
+            Some(last) => {
+                last.push_str("\n\n");
+                last.push_str(paragraph);
+                chars += 2 + len;
             }
-            chars = 0;
-        } else {
-            last.push_str("\n\n");
-            chars += 2;
+            None => {
+                pieces.push(paragraph.to_owned());
+                chars = len;
+            }
         }
-        pieces.last_mut().expect("there is always one").push_str(paragraph);
-        chars += len;
     }
     pieces
 }
@@ -164,12 +165,18 @@ fn cut(paragraph: &str) -> Vec<&str> {
 
 /// Gives every part a slug of its own.
 fn name(parts: &mut [Part]) {
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for part in parts {
         let slug = slug_of(&part.heading);
-        let count = seen.entry(slug.clone()).or_default();
+        let count = counts.entry(slug.clone()).or_default();
         *count += 1;
-        part.slug = if *count == 1 { slug } else { format!("{slug}-{count}") };
+        part.slug = if *count == 1 { slug.clone() } else { format!("{slug}-{count}") };
+        // A heading may itself end with a number.
+        while !taken.insert(part.slug.clone()) {
+            *count += 1;
+            part.slug = format!("{slug}-{count}");
+        }
     }
 }
 
@@ -219,6 +226,22 @@ mod tests {
         assert_eq!(slugs, ["a", "c", "c-2", "c-3", "c-4", "e", "e-2", "e-3", "e-4"]);
         assert_eq!(parts[0].text, format!("A\n\n{}\n\nB\n\nshort", short.trim_end()));
         assert!(parts[1].text.starts_with("C\n\nword") && parts[2].text.starts_with("word"));
+    }
+
+    #[test]
+    fn no_two_parts_share_a_slug() {
+        let mut parts: Vec<Part> = ["Rim", "Rim", "Rim 2", "rim-2", "Rim", "!"]
+            .map(|heading| Part { heading: heading.into(), ..Part::default() })
+            .into();
+        name(&mut parts);
+        let slugs: Vec<_> = parts.iter().map(|part| part.slug.as_str()).collect();
+        assert_eq!(slugs, ["rim", "rim-2", "rim-2-2", "rim-2-3", "rim-3", "start"]);
+    }
+
+    #[test]
+    fn a_heading_without_end_is_cut_too() {
+        let text = text(&format!("# {}\n\nEnd.", "very long ".repeat(2000)));
+        assert!(parts(&text).iter().all(|part| part.text.chars().count() <= MAX_PART_CHARS));
     }
 
     proptest! {
