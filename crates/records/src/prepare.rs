@@ -219,7 +219,7 @@ impl PrepareOptions {
     }
 
     /// From which similarity on texts are alike.
-    fn thresholds(&self) -> Thresholds {
+    pub(crate) fn thresholds(&self) -> Thresholds {
         Thresholds {
             near_duplicate: self.near_duplicate_threshold,
             template: (self.template_threshold > 0.0).then_some(self.template_threshold),
@@ -389,11 +389,10 @@ pub(crate) fn make_one(options: &PrepareOptions, task: &dyn Task, corpus: &Corpu
     if MASKABLE.contains(&task.name()) {
         made.examples = augment(made.examples, options.mask_names_share, seed, &names_of);
     }
-    made.recount();
     for (_, example) in &mut made.examples {
         example.private |= example.sources.iter().any(|source| options.private_sources.contains(source));
-        made.counts.private_examples += u64::from(example.private);
     }
+    made.recount();
     Ok(made)
 }
 
@@ -418,6 +417,7 @@ fn make_all(
         progress(Progress::Making { task: task.name() });
         let mut made = make_one(options, task, corpus)?;
         gate.pass(task, &mut made);
+        made.recount();
         if made.examples.is_empty() {
             return Err(Error::Needs {
                 task: task.name(),

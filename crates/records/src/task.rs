@@ -129,6 +129,7 @@ impl Made {
     /// Counts examples and labels anew, after some were left out or added.
     pub(crate) fn recount(&mut self) {
         self.counts.examples.clear();
+        self.counts.private_examples = self.examples.iter().filter(|(_, one)| one.private).count() as u64;
         let mut trained: BTreeMap<&str, usize> = BTreeMap::new();
         for (split, example) in &self.examples {
             *self.counts.examples.entry(*split).or_default() += 1;
