@@ -26,3 +26,12 @@ seed epss epss.csv
 seed osv osv.jsonl
 seed csaf csaf-2.0.json csaf-2.1.json
 seed certcc certcc-vu.jsonl certcc-vince.json
+seed sigma sigma-rules.yml
+seed tram tram-single-label.json tram-report.json
+seed sven sven.jsonl
+
+# The first byte says which ending the document's name has.
+mkdir -p corpus/documents
+for kind in 0 1 2 3 4 5 6 7; do
+    { printf "\\00$kind"; cat ../crates/records/fixtures/kettle-guide.md; } >"corpus/documents/kettle-guide-$kind"
+done

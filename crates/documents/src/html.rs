@@ -77,7 +77,7 @@ pub(crate) fn inline(html: &str) -> Inline {
     match Tokens::new(html).next() {
         Some(Token::Start(tag) | Token::Raw(tag, _)) => match element::role(tag.name) {
             Some(Role::Break) => Inline::Break,
-            Some(Role::Picture) => Inline::Text(tag.attribute("alt").unwrap_or_default()),
+            Some(Role::Picture) => Inline::Text(alternative(tag)),
             Some(_) => Inline::Markup,
             None => Inline::Foreign,
         },
@@ -85,6 +85,15 @@ pub(crate) fn inline(html: &str) -> Inline {
         Some(Token::Text(_)) => Inline::Foreign,
         _ => Inline::Markup,
     }
+}
+
+/// What a picture says in words; programs put the name of its file there.
+fn alternative(picture: Tag<'_>) -> String {
+    let text = picture.attribute("alt").unwrap_or_default();
+    let ending = text.trim().rsplit_once('.').map_or("", |(_, ending)| ending);
+    let is_file =
+        ["png", "jpg", "jpeg", "gif", "svg", "webp", "bmp"].iter().any(|kind| ending.eq_ignore_ascii_case(kind));
+    if is_file { String::new() } else { text }
 }
 
 /// The charset that a `meta` element or an XML declaration near the beginning names.
@@ -223,7 +232,7 @@ impl<'a> Extractor<'a> {
             Role::Meta | Role::Root => self.state(tag),
             Role::Break if self.preformatted > 0 => self.inline.push('\n'),
             Role::Break => self.inline.push(BREAK),
-            Role::Picture => self.inline.push_str(&tag.attribute("alt").unwrap_or_default()),
+            Role::Picture => self.inline.push_str(&alternative(tag)),
             Role::Inline | Role::Void | Role::Hidden => {}
             _ => return self.start_block(role),
         }
@@ -525,6 +534,7 @@ mod tests {
         assert_eq!(inline("</b>"), Inline::Markup);
         assert_eq!(inline("<!-- x -->"), Inline::Markup);
         assert_eq!(inline("<img alt=x>"), Inline::Text("x".into()));
+        assert_eq!(inline("<img alt='a1b2.PNG'>"), Inline::Text(String::new()));
         for foreign in ["<user>", "</user>", "<target-host>"] {
             assert_eq!(inline(foreign), Inline::Foreign);
         }

@@ -24,7 +24,8 @@ pub use text::{Section, Text};
 
 /// Reads a document of a known kind: one text, or one a message for [`Kind::Mbox`].
 ///
-/// The same bytes give the same texts, whatever the machine. A panic in a foreign parser is [`Error::Broken`].
+/// The same bytes give the same texts, whatever the machine. A panic in a foreign parser is [`Error::Broken`]; so that
+/// it is not printed as well, the first call wraps the process's panic hook into one that passes over our threads.
 ///
 /// # Errors
 /// Where the bytes are damaged, encrypted, refused, no text at all, or pass one of the `limits`.

@@ -1,7 +1,7 @@
 //! How much a document may cost: sizes, depths and work.
 //!
 //! Nothing here is a time, because a clock would make the same file readable on one day and not on another. Work is
-//! counted instead, and the caps are chosen so that no file takes longer than a few seconds.
+//! counted instead, and the caps are chosen so that no file takes more than some seconds and some hundred megabytes.
 
 use std::cell::Cell;
 

@@ -1,7 +1,7 @@
 //! All Markdown files of the collections of guides, where they lie beside the repository.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Instant;
 
@@ -14,19 +14,19 @@ const ARCHIVES: [&str; 3] = ["cheatsheets/cheatsheets-md.tar.xz", "wstg/wstg-md.
 const LEFTOVERS: [&str; 8] = ["](http", "](/", "](#", "<br", "</", "&nbsp;", "&lt;", "|--"];
 
 /// Every Markdown file of an archive.
-fn files_of(archive: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut archive = tar::Archive::new(XzDecoder::new(File::open(archive).unwrap()));
+fn files_of(archive: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut archive = tar::Archive::new(XzDecoder::new(File::open(archive)?));
     let mut files = Vec::new();
-    for entry in archive.entries().unwrap() {
-        let mut entry = entry.unwrap();
+    for entry in archive.entries()? {
+        let mut entry = entry?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).unwrap();
+        entry.read_to_end(&mut bytes)?;
         if name.ends_with(".md") {
             files.push((name, bytes));
         }
     }
-    files
+    Ok(files)
 }
 
 /// The lines that are not code.
@@ -51,7 +51,7 @@ fn guides_are_read_without_leftovers() {
         writeln!(std::io::stderr(), "skipped: no collections of guides beside the repository").unwrap();
         return;
     }
-    let files: Vec<(String, Vec<u8>)> = archives.iter().flat_map(|archive| files_of(archive)).collect();
+    let files: Vec<(String, Vec<u8>)> = archives.iter().flat_map(|archive| files_of(archive).unwrap()).collect();
     let (mut bytes, mut titled, mut sections, mut lines, mut left) = (0, 0, 0, 0, Vec::new());
     let begin = Instant::now();
     for (name, file) in &files {

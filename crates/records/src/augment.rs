@@ -85,12 +85,17 @@ fn wants_article(before: &str) -> bool {
     }
     let clause = before.rsplit(['.', ',', ';', ':', '(', ')', '"']).next().unwrap_or_default();
     let words = clause.split_whitespace().rev().take(WORDS_BACK).map(str::to_lowercase);
+    // Behind a name that the record does not have no article fits: `Oven Works product`.
+    let follows_name = clause.trim_end().rsplit(' ').next().is_some_and(|last| last.starts_with(char::is_uppercase));
     for word in words {
         if ARTICLES.contains(&word.as_str()) {
             return false;
         }
         if BORDERS.contains(&word.as_str()) {
             return true;
+        }
+        if follows_name {
+            return false;
         }
     }
     true
@@ -176,6 +181,7 @@ pub(crate) mod tests {
             ("An Acme box. Whisk boils.", "A vendor box. The product boils."),
             ("The affected Whisk and other Acme wares", "The affected product and other vendor wares"),
             ("See /opt/whisk/x or whisk.php", "See /opt/product/x or product.php"),
+            ("A hole in Oven Works Whisk 2", "A hole in Oven Works product 2"),
             ("Kettles whisked by Acmeists", ""),
         ] {
             assert_eq!(mask_names(text, &products).unwrap_or_default(), want, "{text}");

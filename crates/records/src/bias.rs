@@ -209,7 +209,7 @@ mod tests {
 
     fn report() -> BiasReport {
         let record = |at: usize| Vulnerability {
-            products: vec![product(if at % 3 == 0 { "acme" } else { "teatime" }, "whisk")],
+            products: vec![product(if at.is_multiple_of(3) { "acme" } else { "teatime" }, "whisk")],
             ..vulnerability(&format!("CVE-2020-{at:04}"), "The whisk leaks.")
         };
         let vulnerabilities: Vec<_> = (1..=90).map(record).collect();
@@ -219,7 +219,7 @@ mod tests {
         let observed = Observed::of(&Corpus { knowledge: &knowledge, places: &places, settings: &settings });
         let mut report = observed.report();
         let one = |at: usize| {
-            let gold = if at % 3 == 0 { "CWE-1" } else { "CWE-2" };
+            let gold = if at.is_multiple_of(3) { "CWE-1" } else { "CWE-2" };
             let split = if at <= 60 { Split::Train } else { Split::Test };
             (split, example(&format!("CVE-2020-{at:04}#masked"), "The product leaks.", gold))
         };

@@ -3,18 +3,25 @@
 //!
 //! It is written to a sibling folder and renamed when complete, so that a dataset that exists is whole. Its manifest
 //! holds the SHA-256 of every file, and reading checks it.
+//!
+//! With a key ([`wardsmith_vault`]) every file but `manifest.json` and `hierarchy.json` is sealed and called `….age`;
+//! the manifest then holds the digests of what is inside too, which are what determinism is checked by.
+
+mod stored;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use wardsmith_vault::Key;
 
+use self::stored::{Out, sealed_name};
 use crate::conversation::Conversation;
-use crate::digest::{Digesting, sha256_of_file};
+use crate::digest::sha256_of_file;
 use crate::error::{Error, Result};
 use crate::hierarchy::Hierarchy;
 use crate::manifest::{FORMAT, FORMAT_VERSION, FileSummary, Manifest};
@@ -122,6 +129,8 @@ pub struct Dataset {
     pub labels: BTreeMap<String, Vec<LabelInfo>>,
     /// View 1000, for hierarchical grades; empty where no catalogue was read.
     pub hierarchy: Hierarchy,
+    /// What sealed files are opened with.
+    key: Option<Key>,
 }
 
 impl Dataset {
@@ -130,6 +139,14 @@ impl Dataset {
     /// # Errors
     /// Where it is no dataset, of another format version, or its label files differ from its manifest.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, None)
+    }
+
+    /// As [`Dataset::open`], with the key of a sealed dataset; a plain one needs none.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`]; where the dataset is sealed and the key is none or another's.
+    pub fn open_with(path: &Path, key: Option<&Key>) -> Result<Self> {
         if !path.join(MANIFEST).exists() {
             let detail = format!("there is no {MANIFEST} in it");
             return Err(Error::BadDataset { path: path.to_path_buf(), detail });
@@ -143,16 +160,49 @@ impl Dataset {
             let found = manifest.format_version;
             return Err(bad(format!("its format version is {found}, not {FORMAT_VERSION}")));
         }
-        let mut labels = BTreeMap::new();
+        if let Some(other) = manifest.encryption.as_deref().filter(|format| *format != wardsmith_vault::FORMAT) {
+            return Err(bad(format!("it is encrypted by `{}`", other.chars().take(40).collect::<String>())));
+        }
         verify(path, &manifest, HIERARCHY, &sha256_of_file(&path.join(HIERARCHY))?.sha256)?;
-        for task in &manifest.tasks {
-            let name = in_task(task, LABELS)?;
-            if manifest.files.contains_key(&name) {
-                verify(path, &manifest, &name, &sha256_of_file(&path.join(&name))?.sha256)?;
-                labels.insert(task.clone(), read_json(&path.join(&name))?);
+        let hierarchy = read_json(&path.join(HIERARCHY))?;
+        let mut opened =
+            Self { labels: BTreeMap::new(), hierarchy, path: path.to_path_buf(), manifest, key: key.cloned() };
+        for task in opened.manifest.tasks.clone() {
+            let name = opened.stored(in_task(&task, LABELS)?);
+            if opened.manifest.files.contains_key(&name) {
+                let labels = opened.read_labels(&name)?;
+                opened.labels.insert(task, labels);
             }
         }
-        Ok(Self { labels, hierarchy: read_json(&path.join(HIERARCHY))?, path: path.to_path_buf(), manifest })
+        Ok(opened)
+    }
+
+    /// Whether its files are sealed, so that what is made of them should not lie about plain.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.manifest.encryption.is_some()
+    }
+
+    /// What the file `name` is called on disk.
+    fn stored(&self, name: String) -> String {
+        if self.is_sealed() { sealed_name(&name) } else { name }
+    }
+
+    fn reader(&self, name: &str) -> Result<stored::In> {
+        stored::open(&self.path.join(name), self.is_sealed(), self.key.as_ref())
+    }
+
+    fn read_labels(&self, name: &str) -> Result<Vec<LabelInfo>> {
+        let path = self.path.join(name);
+        let bad = |detail: String| Error::BadDataset { path: path.clone(), detail };
+        let mut bytes = Vec::new();
+        let mut reader = self.reader(name)?;
+        reader.by_ref().take(MAX_JSON_BYTES + 1).read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
+        if bytes.len() as u64 > MAX_JSON_BYTES {
+            return Err(bad(format!("it is larger than {MAX_JSON_BYTES} bytes")));
+        }
+        verify(&self.path, &self.manifest, name, &reader.finish().sha256)?;
+        serde_json::from_slice(&bytes).map_err(|source| bad(source.to_string()))
     }
 
     /// The label set of `task`, most frequent first; empty where its answers are no labels.
@@ -188,10 +238,9 @@ impl Dataset {
     /// # Errors
     /// Where a line is no example, or the file's digest is not the manifest's.
     pub fn examples(&self, task: &str, split: Split) -> Result<Vec<Example>> {
-        let name = in_task(task, &split.file_name())?;
+        let name = self.stored(in_task(task, &split.file_name())?);
         let path = self.path.join(&name);
-        let file = File::open(&path).map_err(Error::io("read", &path))?;
-        let mut reader = BufReader::new(Digesting::new(file));
+        let mut reader = BufReader::new(self.reader(&name)?);
         let mut examples = Vec::new();
         let mut line = String::new();
         loop {
@@ -228,9 +277,9 @@ fn is_plain_path(name: &str) -> bool {
     name.len() <= 120 && name.split('/').count() <= 2 && name.split('/').all(part)
 }
 
-/// Holds a digest against the manifest's.
+/// Holds the digest of a file's plain text against the manifest's.
 fn verify(path: &Path, manifest: &Manifest, name: &str, sha256: &str) -> Result<()> {
-    let stated = manifest.files.get(name).map(|file| file.sha256.as_str());
+    let stated = manifest.files.get(name).map(|file| file.plain_sha256.as_ref().unwrap_or(&file.sha256).as_str());
     if stated == Some(sha256) {
         return Ok(());
     }
@@ -258,6 +307,7 @@ pub struct DatasetWriter {
     partial: PathBuf,
     files: BTreeMap<String, FileSummary>,
     labels: BTreeMap<String, Vec<LabelInfo>>,
+    key: Option<Key>,
 }
 
 impl DatasetWriter {
@@ -277,7 +327,22 @@ impl DatasetWriter {
             fs::remove_dir_all(&partial).map_err(Error::io("clear", &partial))?;
         }
         fs::create_dir_all(&partial).map_err(Error::io("create", &partial))?;
-        Ok(Self { target: target.to_path_buf(), partial, files: BTreeMap::new(), labels: BTreeMap::new() })
+        let target = target.to_path_buf();
+        Ok(Self { target, partial, files: BTreeMap::new(), labels: BTreeMap::new(), key: None })
+    }
+
+    /// Seals all files with data from now on.
+    #[must_use]
+    pub fn sealed_with(mut self, key: Option<Key>) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// A file of data, with the name that the manifest lists it by.
+    fn out(&self, name: &str) -> Result<(String, Out)> {
+        let name = if self.key.is_some() { sealed_name(name) } else { name.to_owned() };
+        let out = Out::create(self.partial.join(&name), self.key.as_ref())?;
+        Ok((name, out))
     }
 
     /// Writes all examples of a task, in their order, and its label set, where it has one.
@@ -288,14 +353,13 @@ impl DatasetWriter {
         let folder = self.partial.join(in_task(task, "")?);
         fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
         for split in Split::ALL {
-            let name = in_task(task, &split.file_name())?;
             let of_split = examples.iter().filter(|(own, _)| *own == split).map(|(_, example)| example);
-            let summary = write_lines(&self.partial.join(&name), of_split)?;
-            self.files.insert(name, summary);
+            let (name, out) = self.out(&in_task(task, &split.file_name())?)?;
+            self.files.insert(name, out.lines(of_split)?);
         }
         if !labels.is_empty() {
-            let name = in_task(task, LABELS)?;
-            self.files.insert(name.clone(), write_json(&self.partial.join(&name), labels)?);
+            let (name, out) = self.out(&in_task(task, LABELS)?)?;
+            self.files.insert(name, out.json(labels)?);
             self.labels.insert(task.into(), labels.to_vec());
         }
         Ok(())
@@ -313,10 +377,8 @@ impl DatasetWriter {
         let path = self.partial.join(name);
         let folder = path.parent().expect("it lies in the dataset");
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        let file = File::create(&path).map_err(Error::io("create", &path))?;
-        let mut out = BufWriter::new(Digesting::new(file));
-        out.write_all(bytes).map_err(Error::io("write", &path))?;
-        self.files.insert(name.into(), close(out, &path)?);
+        let (name, out) = self.out(name)?;
+        self.files.insert(name, out.bytes(bytes)?);
         Ok(())
     }
 
@@ -327,10 +389,13 @@ impl DatasetWriter {
     pub fn finish(mut self, mut manifest: Manifest, hierarchy: &Hierarchy) -> Result<Dataset> {
         manifest.files = std::mem::take(&mut self.files);
         let labels = std::mem::take(&mut self.labels);
-        manifest.files.insert(HIERARCHY.into(), write_json(&self.partial.join(HIERARCHY), hierarchy)?);
-        write_json(&self.partial.join(MANIFEST), &manifest)?;
+        manifest.encryption = self.key.as_ref().map(|_| wardsmith_vault::FORMAT.into());
+        let plain = |name| Out::create(self.partial.join(name), None);
+        manifest.files.insert(HIERARCHY.into(), plain(HIERARCHY)?.json(hierarchy)?);
+        plain(MANIFEST)?.json(&manifest)?;
         self.put_in_place()?;
-        Ok(Dataset { path: self.target.clone(), manifest, labels, hierarchy: hierarchy.clone() })
+        let key = self.key.clone();
+        Ok(Dataset { path: self.target.clone(), manifest, labels, hierarchy: hierarchy.clone(), key })
     }
 
     /// Renames the finished folder to the target; an older dataset there steps aside first and is removed last.
@@ -378,35 +443,6 @@ pub fn check_target(target: &Path, overwrite: bool) -> Result<()> {
 fn is_older_dataset(path: &Path) -> bool {
     let manifest: Result<serde_json::Value> = read_json(&path.join(MANIFEST));
     manifest.is_ok_and(|manifest| manifest["format"] == FORMAT)
-}
-
-fn write_lines<'a>(path: &Path, examples: impl Iterator<Item = &'a Example>) -> Result<FileSummary> {
-    let file = File::create(path).map_err(Error::io("create", path))?;
-    let mut out = BufWriter::with_capacity(1 << 18, Digesting::new(file));
-    for example in examples {
-        serde_json::to_writer(&mut out, example)
-            .map_err(std::io::Error::from)
-            .and_then(|()| out.write_all(b"\n"))
-            .map_err(Error::io("write", path))?;
-    }
-    close(out, path)
-}
-
-/// Empties the buffer, waits for the disk, and tells what was written.
-fn close(out: BufWriter<Digesting<File>>, path: &Path) -> Result<FileSummary> {
-    let digesting = out.into_inner().map_err(|error| Error::io("write", path)(error.into_error()))?;
-    digesting.get_ref().sync_all().map_err(Error::io("write", path))?;
-    Ok(digesting.finish())
-}
-
-fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<FileSummary> {
-    let file = File::create(path).map_err(Error::io("create", path))?;
-    let mut out = BufWriter::new(Digesting::new(file));
-    serde_json::to_writer_pretty(&mut out, value)
-        .map_err(std::io::Error::from)
-        .and_then(|()| out.write_all(b"\n"))
-        .map_err(Error::io("write", path))?;
-    close(out, path)
 }
 
 #[cfg(test)]

@@ -39,6 +39,10 @@ pub(crate) fn sha256_of_file(path: &Path) -> Result<FileSummary> {
     }
 }
 
+fn summary(digest: Sha256, bytes: u64) -> FileSummary {
+    FileSummary { sha256: hex(&digest.finalize()), bytes, plain_sha256: None }
+}
+
 /// Passes bytes through and digests them.
 #[derive(Debug)]
 pub(crate) struct Digesting<T> {
@@ -60,7 +64,12 @@ impl<T> Digesting<T> {
 
     /// Digest and number of the bytes that passed.
     pub(crate) fn finish(self) -> FileSummary {
-        FileSummary { sha256: hex(&self.digest.finalize()), bytes: self.bytes }
+        self.into_parts().1
+    }
+
+    /// What it reads from or writes to, with digest and number of the bytes that passed.
+    pub(crate) fn into_parts(self) -> (T, FileSummary) {
+        (self.inner, summary(self.digest, self.bytes))
     }
 
     fn passed(&mut self, bytes: &[u8]) {

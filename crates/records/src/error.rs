@@ -123,6 +123,22 @@ pub enum Error {
         /// What is wrong with it.
         detail: String,
     },
+    /// A sealed file, and nobody to open it.
+    #[error(
+        "`{path}` is encrypted, and no key is given\nhint: name a key file with `--key`, or set WARDSMITH_AGE_IDENTITY_FILE or WARDSMITH_AGE_PASSPHRASE"
+    )]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that cannot be sealed or opened.
+    #[error("`{path}`: {source}")]
+    Sealed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: wardsmith_vault::Error,
+    },
     /// A task that needs something which no source gave.
     #[error("task `{task}` needs {what}\nhint: {hint}")]
     Needs {

@@ -10,15 +10,17 @@ mod tell;
 use serde::Serialize;
 
 use self::heard::Labels;
+use crate::benchmark::Benchmarks;
 use crate::conversation::Conversation;
 use crate::corpus::Corpus;
 use crate::dataset::{Example, Split};
 use crate::error::{Error, Result};
+use crate::gate::Gate;
 use crate::knowledge::Knowledge;
 use crate::prepare::{Gathered, PrepareOptions, Progress, gather, make_one};
 use crate::record::Vulnerability;
 use crate::split::{Place, Unplaced};
-use crate::task;
+use crate::task::{self, Made};
 use crate::wanted::Wanted;
 
 /// What stands where a private text would.
@@ -162,14 +164,26 @@ pub fn explain(options: &PrepareOptions, id: &str, progress: &(dyn Fn(Progress<'
         private: is_private,
         said: heard::all(said, &options.private_sources),
         joined,
-        steps: steps.clone(),
+        steps: steps
+            .iter()
+            .map(|one| Step { done: one.done.clone(), outcome: shown(is_private, &one.outcome) })
+            .collect(),
         stands: stands(&wanted, &corpus, &options.private_sources),
         told_of_by: told_of_by(&wanted, knowledge, &options.private_sources),
         tasks: Vec::new(),
     };
+    let texts = corpus.knowledge.texts();
+    let mut benchmarks = Benchmarks::read(&options.decontaminate)?;
+    benchmarks.ignore_common(&texts);
+    let mut gate = Gate::new(&options.thresholds(), &benchmarks, &texts);
     for name in &options.tasks {
         progress(Progress::Making { task: name });
-        explanation.tasks.push(made_by(name, &wanted, options, &corpus)?);
+        let task = task::by_name(name)?;
+        let made = make_one(options, task, &corpus).map(|mut made| {
+            gate.pass(task, &mut made);
+            made
+        });
+        explanation.tasks.push(made_by(name, &wanted, made));
     }
     Ok(explanation)
 }
@@ -263,9 +277,9 @@ fn told_of_by(wanted: &Wanted, knowledge: &Knowledge, private: &[String]) -> Vec
     telling.take(MOST_NAMED).map(named).collect()
 }
 
-fn made_by(name: &str, wanted: &Wanted, options: &PrepareOptions, corpus: &Corpus<'_>) -> Result<TaskMade> {
+fn made_by(name: &str, wanted: &Wanted, made: Result<Made>) -> TaskMade {
     let mut told = TaskMade { task: name.into(), problem: None, examples: Vec::new(), label_of: 0 };
-    match make_one(options, task::by_name(name)?, corpus) {
+    match made {
         Ok(made) => {
             let is_label = |one: &Example| one.gold.as_deref() == Some(wanted.id());
             for (split, example) in &made.examples {
@@ -278,7 +292,7 @@ fn made_by(name: &str, wanted: &Wanted, options: &PrepareOptions, corpus: &Corpu
         }
         Err(error) => told.problem = Some(error.to_string()),
     }
-    Ok(told)
+    told
 }
 
 impl Shown {

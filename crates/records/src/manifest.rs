@@ -29,6 +29,9 @@ pub struct Manifest {
     pub options: serde_json::Value,
     /// What happened while it was made.
     pub report: Report,
+    /// The format in which the files with data are sealed, where they are: `age`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<String>,
     /// The files by their path from the manifest on.
     pub files: BTreeMap<String, FileSummary>,
 }
@@ -44,6 +47,7 @@ impl Manifest {
             tasks,
             options,
             report,
+            encryption: None,
             files: BTreeMap::new(),
         }
     }
@@ -56,6 +60,9 @@ pub struct FileSummary {
     pub sha256: String,
     /// Bytes, as stored.
     pub bytes: u64,
+    /// SHA-256 of what is inside, where the file is sealed: sealing the same twice gives two different files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plain_sha256: Option<String>,
 }
 
 /// Everything that `prepare` counted.

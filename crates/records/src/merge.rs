@@ -5,7 +5,8 @@
 //!   Advisories on one CVE are all heard, the last modified first.
 //! - **Withdrawn:** the first that is heard decides about rejected and reserved IDs.
 //! - **Description:** that of the first that is heard.
-//! - **Date:** the earliest day of publication that a list states, else an advisory, else the year of the ID.
+//! - **Date:** the earliest day of publication that a list states, else the year of the ID; advisories date only what
+//!   no list has.
 //! - **Labels and products:** of all sources, each with its source; equal ones once.
 //! - **Private sources:** are not heard on a CVE that a public source has, so that what is public stays public; a CVE
 //!   that private sources alone know is private.
@@ -130,7 +131,7 @@ fn join(mut held: Vec<Held>, counts: &mut MergeCounts) -> Option<Vulnerability> 
     });
     let mut joined = words.next()?;
     *counts.description_from.entry(joined.sources[0].clone()).or_default() += 1;
-    let dated_by_list = joined.published.is_day() && is_list(&joined.sources[0]);
+    let dated_by_list = is_list(&joined.sources[0]);
     for other in words {
         absorb(&mut joined, other, dated_by_list);
     }
@@ -147,8 +148,8 @@ fn is_list(source: &str) -> bool {
     rank(source) < LISTS
 }
 
-/// Adds another source's words to `one`. Where a list states the day, `dated_by_list`, only a list may better it: an
-/// advisory is often older than the CVEs that were added to it.
+/// Adds another source's words to `one`. Where a list has it, `dated_by_list`, only a list may better its date: an
+/// advisory is often older than the CVEs that were added to it, or much younger.
 fn absorb(one: &mut Vulnerability, other: Vulnerability, dated_by_list: bool) {
     if !dated_by_list || is_list(&other.sources[0]) {
         one.published = one.published.or_better(other.published);

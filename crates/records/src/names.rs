@@ -9,7 +9,7 @@
 //! (`windows`, `office`, `file manager`) unless the text writes them as a name, with a capital that does not just begin
 //! the sentence.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use crate::record::Product;
@@ -52,6 +52,8 @@ pub struct Found {
 pub struct Names {
     /// By the name's letters and digits in lower case.
     forms: HashMap<String, Form>,
+    /// The first two letters of all of them: most words of a text begin otherwise and are passed over at once.
+    beginnings: HashSet<(char, Option<char>)>,
     longest: usize,
 }
 
@@ -122,6 +124,7 @@ impl Names {
         let borders: Vec<usize> = name.iter().map(border).collect();
         let is_everyday = length < 4 || name.iter().all(|part| is_everyday(part));
         self.longest = self.longest.max(length);
+        self.beginnings.extend(beginning(squeezed.chars()));
         let form =
             self.forms.entry(squeezed).or_insert_with(|| Form { kind, product, borders: Vec::new(), is_everyday });
         form.borders.extend(borders);
@@ -150,6 +153,10 @@ impl Names {
 
     /// The longest name that begins with token `at`, and how many tokens it has.
     fn longest_at(&self, text: &str, tokens: &[Range<usize>], at: usize) -> Option<(Found, usize)> {
+        let begins = beginning(text[tokens[at].start..].chars().filter(|c| c.is_alphanumeric()));
+        if !begins.is_some_and(|begins| self.beginnings.contains(&begins)) {
+            return None;
+        }
         let mut squeezed = String::new();
         let mut blanks = Vec::new();
         let (mut length, mut best) = (0, None);
@@ -167,7 +174,7 @@ impl Names {
                 break;
             }
             let Some(form) = self.forms.get(&squeezed) else { continue };
-            let span = tokens[at].start..token.end;
+            let span = start_of(text, tokens[at].start)..token.end;
             let is_name = !form.is_everyday || is_written_as_name(text, &span);
             if is_name && blanks.iter().all(|blank| form.borders.contains(blank)) {
                 let is_glued = is_glued(text, &span);
@@ -176,6 +183,22 @@ impl Names {
         }
         best
     }
+}
+
+/// Where a name begins whose first letter stands at `at`: a full stop at the beginning of a word, as in `.NET`, is its own.
+fn start_of(text: &str, at: usize) -> usize {
+    match text[..at].strip_suffix('.') {
+        Some(before) if before.chars().next_back().is_none_or(|c| c.is_whitespace() || "'\"(‘“".contains(c)) => {
+            at - 1
+        }
+        _ => at,
+    }
+}
+
+/// The first two of `chars` in lower case.
+fn beginning(chars: impl Iterator<Item = char>) -> Option<(char, Option<char>)> {
+    let mut lower = chars.flat_map(char::to_lowercase);
+    Some((lower.next()?, lower.next()))
 }
 
 /// What stands between two words of a name.
@@ -261,7 +284,8 @@ fn is_glued(text: &str, span: &Range<usize>) -> bool {
     let before = text[..span.start].chars().next_back();
     let mut after = text[span.end..].chars();
     let next = after.next();
-    let goes_on = after.next().is_some_and(char::is_alphanumeric);
+    // A capital behind a full stop is the next sentence, whose blank was lost.
+    let goes_on = after.next().is_some_and(|c| c.is_alphanumeric() && !c.is_uppercase());
     before.is_some_and(|c| "/\\_.@=-:#&+~$%".contains(c))
         || next.is_some_and(|c| "/\\_@=#+~$%-".contains(c) || (".:".contains(c) && goes_on))
 }
@@ -288,6 +312,12 @@ pub fn vendor_key(vendor: &str) -> String {
 #[must_use]
 pub fn product_key(product: &str) -> String {
     without_end(parts(before_bracket(product)), NameKind::Product).concat()
+}
+
+/// Whether a name is of everyday words alone, so that by itself it says nothing of whose it is.
+#[must_use]
+pub fn is_everyday_name(name: &str) -> bool {
+    parts(name).iter().all(|part| is_everyday(part))
 }
 
 /// `name` without a legal form or anything in brackets, as it is said in a sentence.
@@ -353,8 +383,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_full_stop_may_begin_a_name() {
+        let net = [product("acme", ".tea_framework")];
+        assert_eq!(
+            found("A hole in '.Tea Framework'. Tea Framework has it.", &net),
+            [".Tea Framework", "Tea Framework"]
+        );
+    }
+
+    #[test]
     fn what_stands_in_a_path_or_an_address_is_told() {
-        let found = Names::of(&[product("acme", "whisk")]).find("Whisk at /opt/whisk/x, whisk.php, non-whisk. Whisk.");
+        let found =
+            Names::of(&[product("acme", "whisk")]).find("Whisk at /opt/whisk/x, whisk.php, non-whisk. Whisk.This");
         assert_eq!(found.iter().map(|one| one.is_glued).collect::<Vec<_>>(), [false, true, true, true, false]);
         assert!(found.iter().all(|one| one.kind == NameKind::Product));
     }

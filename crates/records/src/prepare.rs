@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use wardsmith_vault::Key;
 
+use crate::augment::{MASKABLE, augment};
 use crate::benchmark::Benchmarks;
+use crate::bias::Observed;
 use crate::corpus::{Caps, Corpus, Places, Settings};
-use crate::dataset::{Dataset, DatasetWriter};
+use crate::dataset::{Dataset, DatasetWriter, Example};
 use crate::dedup::{DEFAULT_THRESHOLD, Thresholds};
 use crate::error::{Error, Result};
 use crate::explain::{PRIVATE, Step};
@@ -19,6 +22,7 @@ use crate::leak::LeakCheck;
 use crate::manifest::{InputSummary, Manifest, Report, SourceCounts};
 use crate::record::Published;
 use crate::refine::{RefinePolicy, refine};
+use crate::sampling::{Sampling, sample};
 use crate::split::{Borders, Rules};
 use crate::task::{self, Made, Task};
 use crate::template::DEFAULT_TEMPLATE_THRESHOLD;
@@ -69,6 +73,12 @@ pub struct PrepareOptions {
     /// What becomes of texts.
     #[serde(default)]
     pub texts: RefinePolicy,
+    /// How the classes of training examples are evened out.
+    #[serde(default)]
+    pub sampling: Sampling,
+    /// The share of training examples, 0..=1, of which there is a copy without names of vendors and products.
+    #[serde(default)]
+    pub mask_names_share: f64,
     /// How many of a task's phrasings training uses, from the first on; all where nothing is said.
     #[serde(default)]
     pub phrasings: Option<usize>,
@@ -123,6 +133,8 @@ impl PrepareOptions {
             decontaminate: Vec::new(),
             max_reject_rate: default_max_reject_rate(),
             texts: RefinePolicy::default(),
+            sampling: Sampling::None,
+            mask_names_share: 0.0,
             phrasings: None,
             cwe_labels: CwePolicy::default(),
             caps: Caps::default(),
@@ -167,6 +179,11 @@ impl PrepareOptions {
         if !(0.0..=1.0).contains(&rate) {
             found.push(wrong(format!("a reject rate of `{rate}` is no share"), "it lies within 0 and 1"));
         }
+        found.extend(self.sampling.check().err());
+        let share = self.mask_names_share;
+        if !(0.0..=1.0).contains(&share) {
+            found.push(wrong(format!("a share of `{share}` of masked names is no share"), "it lies within 0 and 1"));
+        }
         let share = self.decline_share;
         if !(0.0..=MAX_DECLINE_SHARE).contains(&share) {
             found.push(wrong(format!("a decline share of `{share}` is out of range"), "it lies within 0 and 0.5"));
@@ -202,7 +219,7 @@ impl PrepareOptions {
     }
 
     /// From which similarity on texts are alike.
-    fn thresholds(&self) -> Thresholds {
+    pub(crate) fn thresholds(&self) -> Thresholds {
         Thresholds {
             near_duplicate: self.near_duplicate_threshold,
             template: (self.template_threshold > 0.0).then_some(self.template_threshold),
@@ -269,10 +286,24 @@ pub fn prepare(
     overwrite: bool,
     progress: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Result<Dataset> {
+    prepare_sealed(options, out, overwrite, None, progress)
+}
+
+/// As [`prepare`]; with a key, every file with data is sealed.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_sealed(
+    options: &PrepareOptions,
+    out: &Path,
+    overwrite: bool,
+    key: Option<&Key>,
+    progress: &(dyn Fn(Progress<'_>) + Sync),
+) -> Result<Dataset> {
     if let Some(mistake) = options.mistakes().into_iter().next() {
         return Err(mistake);
     }
-    let mut writer = DatasetWriter::create(out, overwrite)?;
+    let mut writer = DatasetWriter::create(out, overwrite)?.sealed_with(key.cloned());
     let Gathered { knowledge, places, mut report, .. } = gather(options, None, progress)?;
     let corpus = Corpus { knowledge: &knowledge, places: &places, settings: &options.settings() };
     make_all(options, &corpus, &mut report, &mut writer, progress)?;
@@ -348,10 +379,20 @@ fn hide_private(private: &[String], inputs: &mut [InputSummary], counts: &mut BT
 /// The examples of one task, those of private sources marked.
 pub(crate) fn make_one(options: &PrepareOptions, task: &dyn Task, corpus: &Corpus<'_>) -> Result<Made> {
     let mut made = task.make(corpus)?;
+    let seed = corpus.settings.seed;
+    made.examples = sample(made.examples, options.sampling, seed);
+    let names_of = |example: &Example| {
+        let id = example.id.split('#').next().and_then(|id| id.parse().ok());
+        let record = id.and_then(|id| corpus.knowledge.vulnerability(id));
+        record.map(|one| one.products.clone()).unwrap_or_default()
+    };
+    if MASKABLE.contains(&task.name()) {
+        made.examples = augment(made.examples, options.mask_names_share, seed, &names_of);
+    }
     for (_, example) in &mut made.examples {
         example.private |= example.sources.iter().any(|source| options.private_sources.contains(source));
-        made.counts.private_examples += u64::from(example.private);
     }
+    made.recount();
     Ok(made)
 }
 
@@ -364,6 +405,8 @@ fn make_all(
     writer: &mut DatasetWriter,
     progress: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Result<()> {
+    let observed = Observed::of(corpus);
+    let mut bias = observed.report();
     let texts = corpus.knowledge.texts();
     let mut benchmarks = Benchmarks::read(&options.decontaminate)?;
     benchmarks.ignore_common(&texts);
@@ -374,6 +417,7 @@ fn make_all(
         progress(Progress::Making { task: task.name() });
         let mut made = make_one(options, task, corpus)?;
         gate.pass(task, &mut made);
+        made.recount();
         if made.examples.is_empty() {
             return Err(Error::Needs {
                 task: task.name(),
@@ -381,9 +425,13 @@ fn make_all(
                 hint: "check the dates of the split and min_train_examples, and that the sources hold labels",
             });
         }
+        bias.tasks.insert(name.clone(), observed.task(&made.examples));
         check.add_all(task, &made.examples);
         writer.write_task(name, &made.examples, &made.labels)?;
         report.tasks.insert(name.clone(), made.counts);
+    }
+    for (name, bytes) in bias.files() {
+        writer.write_file(&name, &bytes)?;
     }
     report.benchmarks = benchmarks.inputs().to_vec();
     report.benchmark_overlaps = gate.overlaps().clone();

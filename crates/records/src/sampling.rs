@@ -75,7 +75,7 @@ pub fn sample(examples: Vec<(Split, Example)>, sampling: Sampling, seed: u64) ->
 }
 
 /// The label of a training example.
-fn class_of<'a>((split, example): &'a (Split, Example)) -> Option<&'a str> {
+fn class_of((split, example): &(Split, Example)) -> Option<&str> {
     example.gold.as_deref().filter(|_| *split == Split::Train)
 }
 

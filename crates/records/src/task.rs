@@ -126,6 +126,22 @@ impl Made {
         made
     }
 
+    /// Counts examples and labels anew, after some were left out or added.
+    pub(crate) fn recount(&mut self) {
+        self.counts.examples.clear();
+        self.counts.private_examples = self.examples.iter().filter(|(_, one)| one.private).count() as u64;
+        let mut trained: BTreeMap<&str, usize> = BTreeMap::new();
+        for (split, example) in &self.examples {
+            *self.counts.examples.entry(*split).or_default() += 1;
+            if let (Split::Train, Some(gold)) = (split, &example.gold) {
+                *trained.entry(gold).or_default() += 1;
+            }
+        }
+        for label in &mut self.labels {
+            label.train_count = trained.get(label.name.as_str()).copied().unwrap_or(0);
+        }
+    }
+
     /// With a label set of these names and titles, most frequent in training first, then by name.
     #[must_use]
     pub fn with_labels(mut self, mut titles: BTreeMap<String, String>) -> Self {

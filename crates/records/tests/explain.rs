@@ -35,6 +35,9 @@ Joined, of cvelist, nvd
   weakness by the recipe's policy: CWE-9003 (weight 1), else CWE-9001 (weight 1)
   The kettle of Acme boils over when somebody fills it to the brim.
 
+Cleaning
+  cleaned and scrubbed: nothing to change
+
 Place: train
   group 0: 2 members, among them CVE-2024-0001
 
@@ -156,7 +159,7 @@ fn with_private(folder: &Path) -> PrepareOptions {
         serde_json::json!({"schema_version": "1.4.0", "id": id, "modified": "2022-07-03T20:05:21Z",
             "published": "2022-07-01T21:31:15Z", "aliases": [cve],
             "summary": format!("Secret of {MARKER} {id}"),
-            "details": format!("Only the {MARKER} knows that the {id} teapot of our kitchen leaks under its handle."),
+            "details": format!("Only the {MARKER} knows that the {id} teapot of our kitchen leaks under its handle.  Ask Jo.Doe@kitchen.acme-tea.com for a new one."),
             "affected": [{"package": {"ecosystem": "npm", "name": MARKER}}],
             "severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:L/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
             "database_specific": {"cwe_ids": ["CWE-9001"]}})
@@ -280,15 +283,17 @@ fn a_real_cve_that_several_sources_label_is_told() {
         ("nvd", "nvd/nvdcve-1.1-2021.json.gz"),
         ("cvelist", "cvelist/cve-records-5-vulnrichment.jsonl.gz"),
         ("cwe", "cwe/cwec_v4.16.xml.zip"),
-        ("kev", "kev"),
     ];
     let sources = sources.iter().map(|(name, path)| ((*name).to_owned(), data.join(path))).collect();
     let options = options(sources, &["cwe_classify", "ssvc"]);
-    let told = told(&options, "CVE-2021-44228");
+    let told = told(&options, "CVE-2021-1126");
     let heard: Vec<&str> = told.said.iter().map(|one| one.source.as_str()).collect();
-    assert!(heard.contains(&"nvd") && heard.contains(&"kev"), "{heard:?}");
-    let joined = told.joined.as_ref().unwrap();
-    assert!(joined.labels.iter().any(|label| label.starts_with("CWE CWE-502 by nvd")), "{:?}", joined.labels);
-    assert_eq!(told.stands.as_ref().unwrap().split, Some(Split::Train));
+    assert_eq!(heard, ["nvd", "cvelist"]);
+    // NVD and the CNA disagree here, and CISA adds an assessment.
+    let labels = &told.joined.as_ref().unwrap().labels;
+    let has = |start: &str| labels.iter().any(|label| label.starts_with(start));
+    assert!(has("CWE CWE-522 by nvd") && has("CWE CWE-256 by cna:") && has("SSVC "), "{labels:?}");
+    assert_eq!(told.joined.as_ref().unwrap().decided[0].0, "CWE-522");
+    assert!(told.stands.as_ref().unwrap().group_size >= 1);
     aloud(&format!("ran: a real CVE explained\n{told}"));
 }

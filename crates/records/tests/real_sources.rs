@@ -25,7 +25,7 @@ fn read(what: &str, inputs: &[(&str, &str)]) -> Option<Ingested> {
     let inputs: Vec<(String, PathBuf)> =
         inputs.iter().map(|(name, file)| ((*name).to_owned(), data.join(file))).collect();
     let start = Instant::now();
-    let found = ingest(&inputs, 0.0, &|_, _| {}).unwrap();
+    let found = ingest(&inputs, 0.0, &|_, _| {}).expect("real data has no reject");
     let seconds = start.elapsed().as_secs_f64();
     for (name, counts) in &found.counts {
         aloud(&format!("ran: {what} in {seconds:.2} s; {name}: {}", in_words(counts)));

@@ -44,7 +44,7 @@ fn path(file: &str) -> PathBuf {
 }
 
 fn text(file: &str) -> String {
-    std::fs::read_to_string(path(file)).unwrap()
+    std::fs::read_to_string(path(file)).expect("the fixtures lie beside the tests")
 }
 
 /// What a source makes of a stream.
@@ -149,7 +149,7 @@ fn a_line_of_a_gibibyte_is_passed_over() {
 
 fn read(inputs: &[(&str, &str)]) -> Ingested {
     let inputs: Vec<(String, PathBuf)> = inputs.iter().map(|(name, file)| ((*name).to_owned(), path(file))).collect();
-    ingest(&inputs, 1.0, &|_, _| {}).unwrap()
+    ingest(&inputs, 1.0, &|_, _| {}).expect("every reject is accepted")
 }
 
 #[test]

@@ -3,7 +3,6 @@
 //! Fields of the head: Hugging Face's dataset card specification (`datasetcard.md` of huggingface_hub). Everything that
 //! the card says comes out of the dataset's manifest and out of what was counted while the files were written.
 
-use serde_json::Value;
 use wardsmith_records::dataset::{Dataset, Example, Split};
 use wardsmith_records::manifest::Manifest;
 
@@ -112,32 +111,6 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     out
 }
 
-/// The parts of `report` whose key contains `word`, as pairs of a path and what stands there.
-pub(crate) fn parts_about(report: &Value, word: &str) -> Vec<(String, String)> {
-    fn walk(value: &Value, path: &str, word: &str, inside: bool, out: &mut Vec<(String, String)>) {
-        match value {
-            Value::Object(entries) => {
-                for (key, inner) in entries {
-                    let path = if path.is_empty() { key.clone() } else { format!("{path} / {key}") };
-                    walk(inner, &path, word, inside || key.contains(word), out);
-                }
-            }
-            Value::Array(items) if inside => {
-                items.iter().for_each(|inner| walk(inner, path, word, inside, out));
-            }
-            Value::Number(number) if inside => {
-                out.push((path.to_owned(), number.as_u64().map_or_else(|| number.to_string(), count)));
-            }
-            Value::Bool(flag) if inside => out.push((path.to_owned(), flag.to_string())),
-            Value::String(text) if inside => out.push((path.to_owned(), cell(text))),
-            _ => {}
-        }
-    }
-    let mut out = Vec::new();
-    walk(report, "", word, false, &mut out);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,16 +124,5 @@ mod tests {
     #[test]
     fn numbers_have_commas() {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
-    }
-
-    #[test]
-    fn what_a_report_says_of_a_word_is_found_at_any_depth() {
-        let report = serde_json::json!({
-            "split": {"leaks": 0, "placed": {"x": 3}}, "scrubbed": {"emails": 1200, "by": [{"kind": "ip", "count": 2}]}
-        });
-        let found = parts_about(&report, "scrub");
-        let want = [("scrubbed / emails", "1,200"), ("scrubbed / by / kind", "ip"), ("scrubbed / by / count", "2")];
-        assert_eq!(found, want.map(|(path, value)| (path.to_owned(), value.to_owned())));
-        assert_eq!(parts_about(&report, "leak"), [("split / leaks".to_owned(), "0".to_owned())]);
     }
 }

@@ -69,12 +69,12 @@ fn write_lines(folder: &mut Folder, name: &str, examples: &[Example]) -> Result<
 mod tests {
     use super::*;
     use crate::folder::tests::files_in;
-    use crate::share::tests::dataset;
+    use crate::share::tests::{Privates, dataset};
 
     #[test]
     fn each_task_and_split_is_a_file_of_lines_without_private_ones() {
         let place = tempfile::tempdir().unwrap();
-        let dataset = dataset(&place.path().join("set"), false);
+        let dataset = dataset(&place.path().join("set"), Privates::Some);
         let out = place.path().join("out");
         let exported = export_chat(&dataset, &out, false).unwrap();
         let files = files_in(&out);
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_dataset_of_private_examples_alone_is_not_exported() {
         let place = tempfile::tempdir().unwrap();
-        let dataset = dataset(&place.path().join("set"), true);
+        let dataset = dataset(&place.path().join("set"), Privates::All);
         let out = place.path().join("out");
         let message = export_chat(&dataset, &out, false).unwrap_err().to_string();
         assert!(message.contains("18 examples are private"), "{message}");

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! README.md                                    the card
+//! bias/*.svg                                   pictures in it, where the dataset has a report on biases
 //! LICENSES.md                                  the terms of every source
 //! data/<task>/<split>-00000-of-0000N.parquet   the rows
 //! labels/<task>.json                           the label sets
@@ -31,8 +32,9 @@ const MAX_REPORT_BYTES: u64 = 1 << 20;
 const MAX_PICTURE_BYTES: u64 = 8 << 20;
 /// It has no more pictures.
 const MAX_PICTURES: usize = 100;
-/// The report on biases in a dataset's folder, where there is one.
-const BIASES: &str = "bias.md";
+/// The report on biases in a dataset's folder, where there is one, and where its pictures lie.
+const BIASES: &str = "bias/bias.md";
+const BIASES_FOLDER: &str = "bias";
 
 /// How to export.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -68,7 +70,7 @@ pub fn export(dataset: &Dataset, out: &Path, options: &ExportOptions) -> Result<
     let manifest = tally.public_manifest(&dataset.manifest);
     folder.write_json("manifest.json", &manifest)?;
     folder.write("LICENSES.md", licences::page(&tally.shared_inputs(&manifest)).as_bytes())?;
-    let biases = copy_biases(&mut folder, dataset)?;
+    let biases = copy_biases(&mut folder, dataset, &tally)?;
     let name = options.name.clone().unwrap_or_else(|| default_name(&configs));
     let (tally, configs) = (&tally, configs.as_slice());
     let facts = Facts { name: &name, dataset, manifest: &manifest, tally, configs, biases: biases.as_deref() };
@@ -115,16 +117,19 @@ fn write_split(
     writer.finish()
 }
 
-/// The report on biases of `dataset`, where it has one; its pictures go into the folder under their own names.
-fn copy_biases(folder: &mut Folder, dataset: &Dataset) -> Result<Option<String>> {
-    if !dataset.path.join(BIASES).is_file() {
+/// The report on biases of `dataset`, where it has one; its pictures go into the folder. It is left out where examples
+/// are private, as it counts those too and names makers and products.
+fn copy_biases(folder: &mut Folder, dataset: &Dataset, tally: &Tally) -> Result<Option<String>> {
+    if tally.all_withheld() > 0 || !dataset.path.join(BIASES).is_file() {
         return Ok(None);
     }
     let bytes = companion(dataset, BIASES, MAX_REPORT_BYTES)?;
-    let text = String::from_utf8(bytes).map_err(|_| bad_companion(dataset, BIASES, "it is no UTF-8"))?;
-    for name in pictures(&text) {
-        let picture = companion(dataset, name, MAX_PICTURE_BYTES)?;
-        folder.write(name, &picture)?;
+    let mut text = String::from_utf8(bytes).map_err(|_| bad_companion(dataset, BIASES, "it is no UTF-8"))?;
+    let names: Vec<String> = pictures(&text).into_iter().map(str::to_owned).collect();
+    for name in names {
+        let path = format!("{BIASES_FOLDER}/{name}");
+        folder.write(&path, &companion(dataset, &path, MAX_PICTURE_BYTES)?)?;
+        text = text.replace(&format!("]({name})"), &format!("]({path})"));
     }
     Ok(Some(text))
 }
@@ -169,7 +174,7 @@ mod tests {
     use crate::examples::from_batch;
     use crate::folder::tests::files_in;
     use crate::parquet_files::read;
-    use crate::share::tests::dataset;
+    use crate::share::tests::{Privates, dataset};
     use serde_json::Value;
 
     fn head_of(card: &str) -> Value {
@@ -180,7 +185,7 @@ mod tests {
     #[test]
     fn every_public_example_stands_in_the_files_and_no_private_one() {
         let place = tempfile::tempdir().unwrap();
-        let dataset = dataset(&place.path().join("set"), false);
+        let dataset = dataset(&place.path().join("set"), Privates::Some);
         let options = ExportOptions { limits: ShardLimits { rows: 4, ..ShardLimits::default() }, ..Default::default() };
         let exported = export(&dataset, &place.path().join("out"), &options).unwrap();
         for (task, splits) in &exported.statement.examples {
@@ -205,7 +210,7 @@ mod tests {
     #[test]
     fn an_export_is_the_same_bytes_each_time_and_states_them() {
         let place = tempfile::tempdir().unwrap();
-        let dataset = dataset(&place.path().join("set"), false);
+        let dataset = dataset(&place.path().join("set"), Privates::Some);
         let (one, two) = (place.path().join("one"), place.path().join("two"));
         let exported = export(&dataset, &one, &ExportOptions::default()).unwrap();
         export(&dataset, &two, &ExportOptions::default()).unwrap();
@@ -220,7 +225,7 @@ mod tests {
     #[test]
     fn the_head_of_the_card_says_what_the_files_hold() {
         let place = tempfile::tempdir().unwrap();
-        let dataset = dataset(&place.path().join("set"), false);
+        let dataset = dataset(&place.path().join("set"), Privates::Some);
         let exported = export(&dataset, &place.path().join("out"), &ExportOptions::default()).unwrap();
         let card = fs::read_to_string(exported.path.join("README.md")).unwrap();
         let head = head_of(&card);
@@ -241,7 +246,7 @@ mod tests {
     #[test]
     fn the_card_keeps_secrets_and_tells_terms_counts_and_reasons() {
         let place = tempfile::tempdir().unwrap();
-        let dataset = dataset(&place.path().join("set"), false);
+        let dataset = dataset(&place.path().join("set"), Privates::Some);
         let exported = export(&dataset, &place.path().join("out"), &ExportOptions::default()).unwrap();
         let files = files_in(&exported.path);
         for (name, bytes) in &files {
@@ -257,6 +262,7 @@ mod tests {
             "CC BY-SA 4.0",
             "under the same licence",
             "No report on biases",
+            "| email | 1,200 |",
             "2 of `document`",
             "labels/cwe_classify.json",
         ] {
@@ -266,17 +272,22 @@ mod tests {
         assert!(!std::str::from_utf8(&files["LICENSES.md"]).unwrap().contains("## notes"));
     }
 
+    fn with_biases(at: &Path, privates: Privates) -> Dataset {
+        let dataset = dataset(at, privates);
+        fs::create_dir(at.join("bias")).unwrap();
+        fs::write(at.join("bias/years.svg"), "<svg/>").unwrap();
+        let report = "# Biases\n![a](years.svg) ![b](years.svg) ![c](../../secret.svg) ![d](https://x/y.svg)";
+        fs::write(at.join("bias/bias.md"), report).unwrap();
+        dataset
+    }
+
     #[test]
     fn a_report_on_biases_goes_along_with_its_pictures_and_nothing_else() {
         let place = tempfile::tempdir().unwrap();
-        let dataset = dataset(&place.path().join("set"), false);
-        fs::create_dir(dataset.path.join("bias")).unwrap();
-        fs::write(dataset.path.join("bias/years.svg"), "<svg/>").unwrap();
-        let report = "# Biases\n![a](bias/years.svg) ![b](bias/years.svg) ![c](../../secret.svg) ![d](https://x/y.svg)";
-        fs::write(dataset.path.join("bias.md"), report).unwrap();
+        let dataset = with_biases(&place.path().join("set"), Privates::None);
         let exported = export(&dataset, &place.path().join("out"), &ExportOptions::default()).unwrap();
         let card = fs::read_to_string(exported.path.join("README.md")).unwrap();
-        assert!(card.contains("## Known biases\n\n### Biases\n"), "{card}");
+        assert!(card.contains("## Known biases\n\n### Biases\n![a](bias/years.svg) ![b](bias/years.svg)"), "{card}");
         let pictures: Vec<&String> = exported.statement.files.keys().filter(|name| name.ends_with("svg")).collect();
         assert_eq!(pictures, ["bias/years.svg"]);
         fs::remove_file(dataset.path.join("bias/years.svg")).unwrap();
@@ -286,9 +297,17 @@ mod tests {
     }
 
     #[test]
+    fn a_report_on_biases_that_counts_private_examples_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let dataset = with_biases(&place.path().join("set"), Privates::Some);
+        let exported = export(&dataset, &place.path().join("out"), &ExportOptions::default()).unwrap();
+        assert!(!exported.path.join("bias").exists());
+    }
+
+    #[test]
     fn a_dataset_of_private_examples_alone_is_not_exported() {
         let place = tempfile::tempdir().unwrap();
-        let dataset = dataset(&place.path().join("set"), true);
+        let dataset = dataset(&place.path().join("set"), Privates::All);
         let message = export(&dataset, &place.path().join("out"), &ExportOptions::default()).unwrap_err().to_string();
         assert!(message.contains("18 examples are private") && message.contains("\nhint:"), "{message}");
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "nothing is left");

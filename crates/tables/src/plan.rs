@@ -11,6 +11,7 @@
 //!
 //! The engine reads and writes files, never our own record batches: it is built on another release of Arrow.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -106,6 +107,9 @@ pub struct Engine {
     context: SessionContext,
     runtime: Runtime,
     work: PathBuf,
+    /// The folder of each table that was written. Every table gets a new one, as the engine remembers what it listed.
+    written: BTreeMap<String, PathBuf>,
+    folders: usize,
     shuffles: Vec<Shuffle>,
 }
 
@@ -134,7 +138,14 @@ impl Engine {
         }
         let context = SessionContext::new_with_config_rt(config, environment.build_arc()?);
         functions::register(&context, options.threshold);
-        Ok(Self { context, runtime, work: work.to_path_buf(), shuffles: Vec::new() })
+        Ok(Self {
+            context,
+            runtime,
+            work: work.to_path_buf(),
+            written: BTreeMap::new(),
+            folders: 0,
+            shuffles: Vec::new(),
+        })
     }
 
     /// Makes the Parquet file or folder at `path` known as the table `name`.
@@ -213,11 +224,7 @@ impl Engine {
             self.stage("lowered", LOWERED)?;
             self.stage("jumped", JUMPED)?;
             let moved = self.number(MOVED)?;
-            let (from, to) = (self.work.join("jumped"), self.work.join("labels"));
-            self.forget("labels")?;
-            self.context.deregister_table("jumped")?;
-            fs::rename(&from, &to).map_err(Error::io("rename", &from))?;
-            self.register("labels", &to)?;
+            self.stage("labels", "SELECT node, label FROM jumped")?;
             if moved == 0 {
                 return Ok(round);
             }
@@ -245,20 +252,21 @@ impl Engine {
     /// Writes the rows of a query into the folder and makes them known as a table, in place of one of that name.
     fn stage(&mut self, name: &str, sql: &str) -> Result<()> {
         self.forget(name)?;
-        let path = self.work.join(name);
+        self.folders += 1;
+        let path = self.work.join(format!("{:03}-{name}", self.folders));
         fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
         let place = path.to_string_lossy().replace('\'', "''");
         self.run(name, &format!("COPY ({sql}) TO '{place}/' STORED AS PARQUET"))?;
+        self.written.insert(name.into(), path.clone());
         self.register(name, &path)
     }
 
-    fn forget(&self, name: &str) -> Result<()> {
-        let path = self.work.join(name);
+    fn forget(&mut self, name: &str) -> Result<()> {
         self.context.deregister_table(name)?;
-        if path.exists() {
-            fs::remove_dir_all(&path).map_err(Error::io("remove", &path))?;
+        match self.written.remove(name) {
+            Some(path) => fs::remove_dir_all(&path).map_err(Error::io("remove", &path)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Runs a query and notes what it shuffled.

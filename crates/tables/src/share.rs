@@ -93,6 +93,10 @@ impl Tally {
     /// inputs that private examples are made of.
     pub(crate) fn public_manifest(&self, manifest: &Manifest) -> Manifest {
         let mut public = manifest.clone();
+        if public.encryption.take().is_some() {
+            // The sealed files are not here, and their digests say nothing to anybody else.
+            public.files.clear();
+        }
         let mut names: BTreeSet<String> = BTreeSet::new();
         for input in &mut public.report.inputs {
             input.members.clear();
@@ -173,6 +177,7 @@ pub(crate) mod tests {
             ..SourceCounts::default()
         };
         report.sources.insert("nvd".into(), counts);
+        report.refine.scrubbed.insert("email".into(), 1200);
         report.split.validation_from = "2023-01-01".parse().ok();
         report.split.test_from = "2024-01-01".parse().ok();
         report.split.placed.insert("vulnerabilities".into(), [(Split::Train, 9), (Split::Test, 1)].into());
@@ -181,9 +186,18 @@ pub(crate) mod tests {
         report
     }
 
-    /// A dataset with a task of questions and one of texts; every third example of each is private.
-    pub(crate) fn dataset(at: &Path, all_private: bool) -> Dataset {
-        let private = |n: usize| all_private || n % 3 == 2;
+    /// How many examples are private.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Privates {
+        None,
+        /// Every third.
+        Some,
+        All,
+    }
+
+    /// A dataset with a task of questions and one of texts.
+    pub(crate) fn dataset(at: &Path, privates: Privates) -> Dataset {
+        let private = |n: usize| privates == Privates::All || (privates == Privates::Some && n % 3 == 2);
         let split = |n: usize| if n < 9 { Split::Train } else { Split::Test };
         let questions: Vec<(Split, Example)> = (0..12)
             .map(|n| (split(n), Example { private: private(n), ..question(&format!("CVE-2024-{n:04}")) }))
@@ -213,7 +227,7 @@ pub(crate) mod tests {
     #[test]
     fn private_examples_stay_and_are_counted() {
         let place = tempfile::tempdir().unwrap();
-        let dataset = dataset(&place.path().join("set"), false);
+        let dataset = dataset(&place.path().join("set"), Privates::Some);
         let mut tally = Tally::default();
         let splits = tally.open_task(&dataset, "cwe_classify").unwrap();
         assert!(splits.iter().flat_map(|(_, examples)| examples).all(|one| !one.private));
@@ -226,7 +240,7 @@ pub(crate) mod tests {
     #[test]
     fn the_public_manifest_tells_no_places() {
         let place = tempfile::tempdir().unwrap();
-        let dataset = dataset(&place.path().join("set"), false);
+        let dataset = dataset(&place.path().join("set"), Privates::Some);
         let mut tally = Tally::default();
         tally.open_task(&dataset, "document").unwrap();
         let text = serde_json::to_string(&tally.public_manifest(&dataset.manifest)).unwrap();

@@ -136,6 +136,18 @@ fn plans_find_the_groups_that_memory_finds_however_they_are_cut_and_joined() {
 }
 
 #[test]
+fn texts_that_are_all_unlike_are_groups_of_their_own() {
+    let place = tempfile::tempdir().unwrap();
+    let texts = ["A kettle boils over on the stove", "Some spoon falls behind a cupboard", "Tea is cold by nine"];
+    let one = |(at, text): (usize, &&str)| vulnerability(at as u32, text, &[]);
+    let vulnerabilities = texts.iter().enumerate().map(one).collect();
+    export_records(&Knowledge { vulnerabilities, ..Knowledge::default() }, &place.path().join("tables"), false)
+        .unwrap();
+    let found = as_plans(&place.path().join("tables"), &place.path().join("work"), &EngineOptions::default());
+    assert_eq!((found.edges, partition(found.labels).len()), (0, 3));
+}
+
+#[test]
 fn proposing_and_verifying_is_one_plan() {
     let place = tempfile::tempdir().unwrap();
     export_records(&small(), &place.path().join("tables"), false).unwrap();

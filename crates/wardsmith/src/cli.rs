@@ -11,6 +11,10 @@ pub(crate) struct Cli {
     /// Threads to use; all processors by default.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    /// The key of encrypted datasets: a file as `age-keygen` makes it. Else WARDSMITH_AGE_IDENTITY_FILE, _RECIPIENTS or
+    /// _PASSPHRASE count.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -114,14 +118,20 @@ pub(crate) struct Prepare {
     /// A source whose records may teach, but are never exported or quoted; once for each source.
     #[arg(long, value_name = "NAME")]
     pub private: Vec<String>,
+    /// A benchmark to keep out of training and validation, and its file or folder; once for each benchmark.
+    #[arg(long, value_name = "NAME=PATH")]
+    pub decontaminate: Vec<String>,
     /// Where to write the dataset.
     #[arg(long, value_name = "DATASET", required_unless_present = "explain")]
     pub out: Option<PathBuf>,
     /// Replace an existing dataset.
     #[arg(long)]
     pub overwrite: bool,
+    /// Encrypt all files with data, by the age format. Tokenizers, checkpoints, models and exports are not encrypted.
+    #[arg(long)]
+    pub encrypt: bool,
     /// Write nothing, but tell what becomes of one record and why: a CVE, CWE, CAPEC, technique or document ID.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["out", "overwrite"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["out", "overwrite", "encrypt"])]
     pub explain: Option<String>,
     /// Tell it as JSON.
     #[arg(long, requires = "explain")]

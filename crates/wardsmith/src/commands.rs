@@ -19,6 +19,9 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
         pool.build_global().context("cannot start that many threads")?;
     }
+    if let Some(file) = cli.key {
+        crate::keys::name(file);
+    }
     match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Fetch(args) => fetch::run(&args),

@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod demo;
 mod interrupt;
+mod keys;
 mod model_manifest;
 mod recipe;
 mod report;

@@ -20,6 +20,7 @@ use serde::Serialize;
 use wardsmith_records::label::CwePolicy;
 use wardsmith_records::record::Published;
 use wardsmith_records::refine::RefinePolicy;
+use wardsmith_records::sampling::Sampling;
 
 pub(crate) use mistake::RecipeErrors;
 
@@ -65,12 +66,21 @@ pub(crate) struct PrepareRecipe {
     pub test_from: Published,
     /// Descriptions at least so similar (Jaccard, 0..=1) never cross a border of splits.
     pub near_duplicate_similarity: f64,
+    /// As `near_duplicate_similarity`, for texts whose names are taken out; 0: templates do not count.
+    pub template_similarity: f64,
+    /// Files or folders of benchmarks by name: what overlaps them neither teaches nor validates.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub decontaminate: BTreeMap<String, PathBuf>,
     /// Share of broken records in one source above which the run fails.
     pub max_reject_rate: f64,
     /// How the weakness of a CVE is decided.
     pub cwe_labels: CwePolicy,
     /// What becomes of texts.
     pub texts: RefinePolicy,
+    /// How the classes of training examples are evened out.
+    pub sampling: Sampling,
+    /// Share of training examples of which there is a copy without names of vendors and products.
+    pub mask_names_share: f64,
     /// How many of each task's phrasings training uses; absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phrasings: Option<usize>,

@@ -171,7 +171,11 @@ impl Learned<'_> {
         let part = format!("train {heads} {} {}", shares.join(" "), self.seed);
         let key = ShardKey::new(self.renderer, dataset_digest(self.dataset)?, &part);
         let make = || -> Result<Shard> { self.render(&mixed(self.dataset, self.mix, Split::Train, self.seed)?) };
-        let (shard, _) = Shard::open_or_make(&cache.join(format!("train-{heads}.shard")), key, make)?;
+        // Tokens are text: what is encrypted at rest is tokenised anew at each start, and never lies about.
+        let shard = match self.dataset.is_sealed() {
+            true => make()?,
+            false => Shard::open_or_make(&cache.join(format!("train-{heads}.shard")), key, make)?.0,
+        };
         if shard.truncated() > 0 {
             let (cut, all) = (say::count(shard.truncated()), say::count(shard.len() as u64));
             let limit = self.renderer.limits().max_len_tokens;

@@ -11,7 +11,8 @@ const OURS: &str = "wardsmith";
 const TABLE: &[(&str, &[&str])] = &[
     ("wardsmith-documents", &[]),
     ("wardsmith-fetch", &[]),
-    ("wardsmith-records", &["wardsmith-documents"]),
+    ("wardsmith-vault", &[]),
+    ("wardsmith-records", &["wardsmith-documents", "wardsmith-vault"]),
     ("wardsmith-tables", &["wardsmith-records"]),
     ("wardsmith-model", &[]),
     ("wardsmith-tokens", &["wardsmith-records"]),
@@ -25,10 +26,11 @@ const TABLE: &[(&str, &[&str])] = &[
             "wardsmith-tokens",
             "wardsmith-model",
             "wardsmith-train",
+            "wardsmith-vault",
         ],
     ),
     ("xtask", &[]),
-    ("wardsmith-fuzz", &["wardsmith-documents"]),
+    ("wardsmith-fuzz", &["wardsmith-documents", "wardsmith-records"]),
 ];
 
 /// Crates that open sockets.

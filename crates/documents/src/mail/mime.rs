@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use mail_parser::decoders::base64::base64_decode;
+use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::{ContentType, HeaderName, MessageParser};
 
@@ -85,8 +86,10 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Reads the header of a part or message.
     fn part<'b>(&self, bytes: &'b [u8]) -> (Part<'b>, Head) {
-        let (head_bytes, body) = split_head(bytes);
-        let message = self.parser.parse_headers(head_bytes);
+        let (head, body) = split_head(bytes);
+        // Fields should be ASCII or UTF-8; older programs wrote their own charset.
+        let head = charset::decode(head, None);
+        let message = self.parser.parse_headers(&head);
         let header = |name: HeaderName<'static>| message.as_ref().and_then(|message| message.header(name));
         let text = |name| header(name).and_then(|value| value.as_text()).unwrap_or_default().trim().to_owned();
         let content = header(HeaderName::ContentType).and_then(|value| value.as_content_type());
@@ -130,7 +133,11 @@ impl Walk<'_> {
             self.attachments.set(self.attachments.get() + 1);
             return Ok(Vec::new());
         }
-        let text = charset::decode(&bytes, part.charset.as_deref());
+        let text = match part.charset.as_deref() {
+            // No web page may be in it any more, so the decoder for those does not know it.
+            Some("utf-7" | "UTF-7") if let Some(decode) = charset_decoder(b"utf-7") => decode(&bytes),
+            stated => charset::decode(&bytes, stated),
+        };
         Ok(vec![match part.media.as_str() {
             "text/html" => Leaf::Html(text),
             _ => Leaf::Plain { text, flow: part.flow },
@@ -240,6 +247,14 @@ mod tests {
         assert_eq!(split_head(b"a: b\r\n\r\nc\n\nd"), (&b"a: b\r\n\r\n"[..], &b"c\n\nd"[..]));
         assert_eq!(split_head(b"\nc"), (&b"\n"[..], &b"c"[..]));
         assert_eq!(split_head(b"a: b"), (&b"a: b"[..], &b""[..]));
+    }
+
+    #[test]
+    fn old_charsets_are_read_in_fields_and_text() {
+        let message = b"Subject: Fr\xf6sche\nContent-Type: text/plain; charset=utf-7\n\nFr+APY-sche";
+        let mut message = read(message, &Limits::default()).unwrap();
+        assert_eq!(message.head.subject, "Frösche");
+        assert!(matches!(message.leaves.remove(0), Leaf::Plain { text, .. } if text == "Frösche"));
     }
 
     #[test]

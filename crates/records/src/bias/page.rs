@@ -114,20 +114,22 @@ fn given_away(page: &mut String, shortcuts: &[Shortcut]) {
     line!(page, "### What gives the label away\n");
     line!(
         page,
-        "| guessed by | learned from | test examples | value met | right | right without | gain | Cramér's V | explained | of (examples, values) |"
+        "| guessed by | learned from | test examples | right | right without | gain | value met | right there | without there | Cramér's V | explained | of (examples, values) |"
     );
-    line!(page, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+    line!(page, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     for one in shortcuts {
         line!(
             page,
-            "| {} | {} | {} | {} | {} | {} | {:+.1} points | {:.3} | {} | {}, {} |",
+            "| {} | {} | {} | {} | {} | {:+.1} points | {} | {} | {} | {:.3} | {} | {}, {} |",
             one.by,
             count(one.learned_from),
             count(one.asked),
-            percent(share(one.met, one.asked)),
             percent(share(one.right, one.asked)),
             percent(share(one.right_without, one.asked)),
             one.gain * 100.0,
+            percent(share(one.met, one.asked)),
+            percent(share(one.right_met, one.met)),
+            percent(share(one.right_met_without, one.met)),
             one.association.cramers_v,
             percent(one.association.explained),
             count(one.association.pairs),
@@ -137,11 +139,11 @@ fn given_away(page: &mut String, shortcuts: &[Shortcut]) {
     line!(
         page,
         "\nA guesser answers with the most frequent training label of the same value, without reading the text; `right \
-         without` is the most frequent label of all. `Explained` is the share of the label's entropy that the value tells, \
+         without` is the most frequent label of all; `there` is where training had met the value. `Explained` is the share of the label's entropy that the value tells, \
          over values of at least 20 training examples.\n\n\
          **What it means.** What a vendor or product alone gains, a model can gain without understanding a word, and loses \
          with the next vendor.\n\
-         **What can be done.** `masked_share = 0.3` adds copies in which no name stands; the task `probe` measures by \
+         **What can be done.** `mask_names_share = 0.3` adds copies in which no name stands; the task `probe` measures by \
          `vendor-swap` whether answers follow the name.\n"
     );
 }
@@ -200,7 +202,7 @@ fn of_records(page: &mut String, records: &RecordBias, pictures: &[Picture]) {
     line!(
         page,
         "**What it means.** A model knows the ways of a few vendors' writers and few others.\n\
-         **What can be done.** `masked_share`, as above; more sources.\n"
+         **What can be done.** `mask_names_share`, as above; more sources.\n"
     );
     records.sources.iter().for_each(|one| sources(page, one));
     line!(

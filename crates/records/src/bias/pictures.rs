@@ -13,7 +13,7 @@ use crate::dataset::Split;
 const BARS: usize = 20;
 /// Years of fewer examples have no column.
 const FEWEST_OF_A_YEAR: u64 = 20;
-const LABEL_WIDTH: f64 = 250.0;
+const LABEL_WIDTH: f64 = 270.0;
 
 /// A picture as a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ fn classes(task: &str, classes: &Classes) -> Picture {
     let of = |one: &ClassCount, split: Split| one.examples.get(&split).copied().unwrap_or(0);
     let part = |one: &ClassCount, split: &Split| share(of(one, *split), totals[split]);
     let most = shown.iter().flat_map(|one| totals.keys().map(move |split| part(one, split))).fold(0.01, f64::max);
-    let (bar, gap) = (7.0, 8.0);
+    let (bar, gap) = (11.0, 9.0);
     let row = bar * totals.len() as f64 + gap;
     let (width, top) = (720.0, 66.0);
     let title = format!("{task}: the most frequent classes");
@@ -76,7 +76,7 @@ fn classes(task: &str, classes: &Classes) -> Picture {
     for (at, one) in shown.iter().enumerate() {
         let y = top + row * at as f64;
         let middle = y + (row - gap) / 2.0 + 4.0;
-        svg.text((LABEL_WIDTH - 8.0, middle), Anchor::End, "", &cut(&name_of(one), 38));
+        svg.text((LABEL_WIDTH - 8.0, middle), Anchor::End, "", &cut(&name_of(one), 36));
         for (place, split) in totals.keys().enumerate() {
             let share = part(one, split);
             let told =
@@ -84,9 +84,9 @@ fn classes(task: &str, classes: &Classes) -> Picture {
             let y = y + bar * place as f64;
             svg.rect((LABEL_WIDTH, y), ((share * scale).max(0.5), bar - 1.0), series(*split), &told);
             svg.text(
-                (LABEL_WIDTH + share * scale + 4.0, y + bar - 0.5),
+                (LABEL_WIDTH + share * scale + 4.0, y + bar - 2.5),
                 Anchor::Start,
-                "small soft",
+                "tiny soft",
                 &short_percent(share),
             );
         }
@@ -145,7 +145,7 @@ fn years(task: &str, by_year: &ByYear) -> Picture {
             let (x, share) = (left + cell.0 * at as f64, part(of, *column));
             let told = format!("{label} in {}: {} of {} examples", column.0, percent(share), column.1);
             svg.shade((x, y), (cell.0 - 1.0, cell.1 - 1.0), 0.04 + 0.96 * share / most, &told);
-            let class = if share / most > 0.55 { "small inverse" } else { "small" };
+            let class = if share / most > 0.75 { "small inverse" } else { "small" };
             svg.text((x + cell.0 / 2.0, y + 14.5), Anchor::Middle, class, &format!("{:.0}", share * 100.0));
         }
     }
@@ -159,7 +159,7 @@ fn years(task: &str, by_year: &ByYear) -> Picture {
 }
 
 fn names(records: &RecordBias) -> Picture {
-    let (left, top, side) = (56.0, 62.0, 360.0);
+    let (left, top, side) = (56.0, 80.0, 360.0);
     let title = "How records are shared among vendors and products".to_owned();
     let summary = |what: &str, of: &Concentration| {
         format!("half of {} records with a {what} belong to {} of {} {what}s", of.records, of.names_of_half, of.names)
@@ -169,7 +169,7 @@ fn names(records: &RecordBias) -> Picture {
         summary("vendor", &records.vendors),
         summary("product", &records.products)
     );
-    let mut svg = Svg::new("names", &title, &description, (left + side + 24.0, top + side + 52.0));
+    let mut svg = Svg::new("names", &title, &description, (left + side + 44.0, top + side + 52.0));
     legend(&mut svg, [("first", "vendors".to_owned()), ("third", "products".to_owned())].into_iter());
     let place = |(x, y): (f64, f64)| (left + x * side, top + side - y * side);
     for step in 0..=4 {

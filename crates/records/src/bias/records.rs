@@ -161,8 +161,8 @@ fn lorenz(sizes: &[u64]) -> Vec<(f64, f64)> {
     let mut below = vec![0];
     sizes.iter().rev().for_each(|size| below.push(below[below.len() - 1] + size));
     let mut places: Vec<u64> = (0..=CURVE_POINTS).map(|step| names * step / CURVE_POINTS).collect();
-    // The head is where the curve bends: the last ten names one by one.
-    places.extend(names.saturating_sub(10)..=names);
+    // The head is where the curve bends: the last names in steps that double.
+    places.extend((0..40).map(|step| names.saturating_sub(1 << step)));
     places.sort_unstable();
     places.dedup();
     places.into_iter().map(|at| (share(at, names), share(below[at as usize], records))).collect()

@@ -26,6 +26,10 @@ pub struct Shortcut {
     pub asked: u64,
     /// Test examples whose value was met in training.
     pub met: u64,
+    /// Of those, the ones that the guesser answers rightly.
+    pub right_met: u64,
+    /// Of those, the ones that the most frequent training label answers rightly.
+    pub right_met_without: u64,
     /// Test examples that the guesser answers rightly.
     pub right: u64,
     /// Test examples that the most frequent training label answers rightly.
@@ -79,7 +83,11 @@ impl Shortcut {
         for (value, one) in valued.iter().filter(|(_, one)| one.split == Split::Test) {
             let guess = value.as_deref().and_then(|value| learned.get(value));
             found.asked += 1;
-            found.met += u64::from(guess.is_some());
+            if let Some(guess) = guess {
+                found.met += 1;
+                found.right_met += u64::from(*guess == one.gold);
+                found.right_met_without += u64::from(favourite == one.gold);
+            }
             found.right += u64::from(*guess.unwrap_or(&favourite) == one.gold);
             found.right_without += u64::from(favourite == one.gold);
         }
@@ -125,6 +133,7 @@ mod tests {
         ];
         let vendor = &shortcuts(&all)[0];
         assert_eq!((vendor.by.as_str(), vendor.learned_from, vendor.asked, vendor.met), ("vendor", 3, 4, 2));
+        assert_eq!((vendor.right_met, vendor.right_met_without), (1, 1));
         assert_eq!((vendor.right, vendor.right_without, vendor.gain), (2, 2, 0.0));
         assert_eq!(vendor.association.pairs, 0, "no vendor has twenty examples");
         assert!(shortcuts(&[]).iter().all(|one| one.asked == 0 && one.gain == 0.0));

@@ -8,7 +8,7 @@ const STYLE: &str = "\
 svg{--ink:#1b1f24;--soft:#57606a;--paper:#fff;--line:#d8dee4;--first:#0b5cad;--second:#8c959f;--third:#d9730d}\
 @media (prefers-color-scheme:dark){svg{--ink:#e6e9ed;--soft:#a5afba;--paper:#12151a;--line:#3a424c;--first:#4f9bea;\
 --second:#6e7781;--third:#ffb077}}\
-text{font:12px system-ui,sans-serif;fill:var(--ink)}.soft{fill:var(--soft)}.small{font-size:10px}\
+text{font:12px system-ui,sans-serif;fill:var(--ink)}.soft{fill:var(--soft)}.small{font-size:10px}.tiny{font-size:9px}\
 .head{font-size:14px;font-weight:600}.inverse{fill:var(--paper)}.paper{fill:var(--paper)}\
 .first{fill:var(--first)}.second{fill:var(--second)}.third{fill:var(--third)}\
 .grid{stroke:var(--line);fill:none}.line{fill:none;stroke-width:2;stroke-linejoin:round}\

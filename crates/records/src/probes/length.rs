@@ -46,7 +46,8 @@ fn ends_sentence(text: &str, end: usize) -> bool {
 /// `text` with a notice behind it, which `drawn` (0..1) chooses.
 pub(super) fn with_notice(text: &str, drawn: f64) -> String {
     let notice = NOTICES[((drawn * NOTICES.len() as f64) as usize).min(NOTICES.len() - 1)];
-    format!("{text} {notice}")
+    let stop = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{text}{stop} {notice}")
 }
 
 #[cfg(test)]
@@ -59,6 +60,7 @@ mod tests {
         assert_eq!(first_sentence(&format!("{first} It is old.")), Some(first));
         assert_eq!(first_sentence(first), None, "nothing follows");
         assert_eq!(first_sentence("A hole was found in the whisk of Acme. It is an SQL injection."), None);
+        assert!(with_notice("It leaks", 0.0).starts_with("It leaks. Users"));
         assert!(NOTICES.iter().all(|notice| !WEAKNESS.is_match(notice)));
     }
 }

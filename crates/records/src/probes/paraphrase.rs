@@ -120,12 +120,12 @@ pub static RULES: &[Rule] = &[
     rule(
         "title",
         r"\bImproper (?:Neutralization|Limitation|Control|Restriction) of [^()'‘]{5,100} \((?:XSS or )?['‘]([^'‘’()]+)['’]\) vulnerability in ",
-        "A '$1' weakness in ",
+        "A weakness of the kind '$1' in ",
     ),
     rule(
-        "clauses",
+        "clauses-a",
         concat!(
-            r"^((?:An? )?",
+            r"^(An?) (",
             within!("3,60"),
             r" (?:vulnerability|flaw|issue|overflow|injection)) in (",
             within!("3,80"),
@@ -137,7 +137,24 @@ pub static RULES: &[Rule] = &[
             within!("5,120"),
             r")\.$"
         ),
-        "By way of $5, $3 can $4 because of ~1 in $2.",
+        "By way of $6, $4 can $5 because of ~1 $2 in $3.",
+    ),
+    rule(
+        "clauses",
+        concat!(
+            r"^(",
+            within!("3,60"),
+            r" (?:vulnerability|flaw|issue|overflow|injection)) in (",
+            within!("3,80"),
+            r") allows ",
+            attackers!(),
+            r" to (",
+            within!("5,120"),
+            r") via (",
+            within!("5,120"),
+            r")\.$"
+        ),
+        "By way of $5, $3 can $4 in $2 ($1).",
     ),
     rule(
         "weakness-of",
@@ -156,7 +173,7 @@ pub static RULES: &[Rule] = &[
             within!("2,80"),
             r") allows "
         ),
-        "A weakness of $2, namely ~1, allows ",
+        "A weakness of $2, namely $1, allows ",
     ),
     rule(
         "earlier",
@@ -370,8 +387,8 @@ mod tests {
             (
                 "Directory Traversal vulnerability in Acme Whisk v3.1 allows attackers to write arbitrary files via a \
                  crafted .tea file.",
-                "By way of a crafted .tea file, attackers can write arbitrary files because of directory Traversal \
-                 vulnerability in Acme Whisk v3.1.",
+                "By way of a crafted .tea file, attackers can write arbitrary files in Acme Whisk v3.1 (Directory \
+                 Traversal vulnerability).",
             ),
         ] {
             assert_eq!(paraphrase(text).map(|one| one.text).as_deref(), Some(want));

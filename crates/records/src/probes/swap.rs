@@ -1,9 +1,9 @@
 //! Other vendors' names in place of the record's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::knowledge::Knowledge;
-use crate::names::{NameKind, Names, product_key, spoken, vendor_key};
+use crate::names::{NameKind, Names, is_everyday_name, product_key, spoken, vendor_key};
 use crate::record::Product;
 
 /// So many vendors are drawn from: those that most records name, so that a model has met them.
@@ -21,13 +21,20 @@ impl Pool {
     /// The vendors that most records name, each with its most frequent product, in the spelling of the CVE list.
     #[must_use]
     pub fn of(knowledge: &Knowledge) -> Self {
-        let mut vendors: BTreeMap<String, BTreeMap<(String, String), usize>> = BTreeMap::new();
-        let products = knowledge.vulnerabilities.iter().flat_map(|one| &one.products);
-        for one in products.filter(|one| is_speakable(&one.vendor) && is_speakable(&one.product)) {
-            let pair = (spoken(&one.vendor), spoken(&one.product));
-            *vendors.entry(vendor_key(&one.vendor)).or_default().entry(pair).or_default() += 1;
+        let mut vendors: BTreeMap<String, Written> = BTreeMap::new();
+        for record in &knowledge.vulnerabilities {
+            let own = record.products.iter().filter(|one| {
+                let (_, product) = pair(&one.vendor, &one.product);
+                is_speakable(&one.vendor) && is_speakable(&product) && !is_everyday_name(&product)
+            });
+            let pairs: BTreeSet<(String, String)> = own.map(|one| pair(&one.vendor, &one.product)).collect();
+            let keys: BTreeSet<String> = pairs.iter().map(|(vendor, _)| vendor_key(vendor)).collect();
+            keys.into_iter().for_each(|key| vendors.entry(key).or_default().records += 1);
+            for pair in pairs {
+                *vendors.entry(vendor_key(&pair.0)).or_default().pairs.entry(pair).or_default() += 1;
+            }
         }
-        let mut ranked: Vec<(usize, (String, String))> = vendors.into_values().filter_map(favourite).collect();
+        let mut ranked: Vec<(usize, (String, String))> = vendors.into_values().filter_map(Written::favourite).collect();
         ranked.sort_by(|left, right| right.0.cmp(&left.0).then_with(|| left.1.cmp(&right.1)));
         ranked.truncate(MOST_VENDORS);
         Self { pairs: ranked.into_iter().map(|(_, pair)| pair).collect() }
@@ -58,21 +65,39 @@ impl Pool {
     }
 }
 
-/// How many records name a vendor, and the pair that most of them name.
-fn favourite(pairs: BTreeMap<(String, String), usize>) -> Option<(usize, (String, String))> {
-    let all = pairs.values().sum();
-    let best = pairs.into_iter().max_by(|left, right| left.1.cmp(&right.1).then_with(|| right.0.cmp(&left.0)))?;
-    Some((all, best.0))
+/// A vendor and its product as they stand side by side: `Acme` and `Whisk`, not `Acme` and `Acme Whisk`.
+fn pair(vendor: &str, product: &str) -> (String, String) {
+    let (vendor, product) = (spoken(vendor), spoken(product));
+    let bare = product.strip_prefix(&format!("{vendor} ")).map(str::to_owned);
+    (vendor, bare.unwrap_or(product))
 }
 
-/// Written as in a sentence, which names out of CPE are not: it begins with a capital, is short, and is one name.
+/// A vendor as records write it.
+#[derive(Debug, Default)]
+struct Written {
+    records: usize,
+    /// Its spellings with a product's, and how many records have them.
+    pairs: BTreeMap<(String, String), usize>,
+}
+
+impl Written {
+    /// How many records name it, and the pair that most of them have.
+    fn favourite(self) -> Option<(usize, (String, String))> {
+        let best =
+            self.pairs.into_iter().max_by(|left, right| left.1.cmp(&right.1).then_with(|| right.0.cmp(&left.0)))?;
+        Some((self.records, best.0))
+    }
+}
+
+/// Written as in a sentence, which names out of CPE are not: it begins with a capital, is short, has no number, and is
+/// one name.
 fn is_speakable(name: &str) -> bool {
     let name = spoken(name);
     name.starts_with(|c: char| c.is_uppercase())
         && name.chars().count() >= 3
         && name.split(' ').count() <= MOST_WORDS
         && !name.split(' ').any(|word| word == "and")
-        && !name.contains(['_', ',', '/', ':'])
+        && !name.contains(|c: char| "_,/:".contains(c) || c.is_ascii_digit())
 }
 
 /// `text` with another vendor's names, which `drawn` (0..1) chooses; every product its own. `None` where the text
@@ -152,7 +177,7 @@ mod tests {
         let vulnerabilities = vec![
             with("CVE-2020-0001", &[("Acme Inc.", "Whisk"), ("acme", "whisk_firmware")]),
             with("CVE-2020-0002", &[("Acme Corporation", "Kettle"), ("Teatime", "Saucer")]),
-            with("CVE-2020-0003", &[("Acme", "Kettle (Cloud)")]),
+            with("CVE-2020-0003", &[("Acme", "Acme Kettle (Cloud)"), ("Spoon", "Server"), ("Spoon", "S-26")]),
         ];
         let pool = Pool::of(&Knowledge { vulnerabilities, ..Knowledge::default() });
         assert_eq!(pool.pairs, Pool::of_names(&[("Acme", "Kettle"), ("Teatime", "Saucer")]).pairs);

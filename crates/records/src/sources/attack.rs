@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::format::Format;
 use crate::record::{LabelledSentence, Record, Reject, RejectReason, Technique, TechniqueMitigation};
 use crate::source::{Sink, Source, broken, expect_format};
-use crate::sources::stix::objects;
+use crate::sources::stix::{Repeated, objects};
 use crate::sources::text;
 
 use gather::{Gathered, Relation};
@@ -50,13 +50,14 @@ impl Source for Attack {
         if !gathered.is_attack {
             return Err(broken(self, place, &"it has no technique of ATT&CK"));
         }
-        finish(&gathered, sink);
-        Ok(())
+        let mut repeated = Repeated::default();
+        finish(&gathered, &mut repeated, sink);
+        repeated.check(self, place)
     }
 }
 
 /// Hands out techniques by their IDs and then sentences as they stand in the bundle.
-fn finish(gathered: &Gathered, sink: Sink<'_>) {
+fn finish(gathered: &Gathered, repeated: &mut Repeated, sink: Sink<'_>) {
     let mut about: BTreeMap<&str, Vec<&Relation>> = BTreeMap::new();
     for relation in gathered.relations.iter().filter(|one| one.kind != "uses") {
         about.entry(&relation.target).or_default().push(relation);
@@ -65,8 +66,8 @@ fn finish(gathered: &Gathered, sink: Sink<'_>) {
     for (stix_id, technique) in &gathered.techniques {
         let relations = about.get(stix_id.as_str()).map_or(&[][..], Vec::as_slice);
         let mut technique = technique.clone();
-        technique.mitigations = mitigations(gathered, relations);
-        let told = relations.iter().filter(|one| one.kind == "detects").map(|one| detection(gathered, one));
+        technique.mitigations = mitigations(gathered, relations, repeated);
+        let told = relations.iter().filter(|one| one.kind == "detects").map(|one| detection(gathered, one, repeated));
         let told: Vec<String> = std::iter::once(technique.detection).chain(told).collect();
         technique.detection = text::join(&told.iter().map(String::as_str).collect::<Vec<_>>());
         techniques.push(technique);
@@ -79,12 +80,14 @@ fn finish(gathered: &Gathered, sink: Sink<'_>) {
 }
 
 /// What `relations` say against a technique, by name.
-fn mitigations(gathered: &Gathered, relations: &[&Relation]) -> Vec<TechniqueMitigation> {
+fn mitigations(gathered: &Gathered, relations: &[&Relation], repeated: &mut Repeated) -> Vec<TechniqueMitigation> {
     let mut found: Vec<TechniqueMitigation> = Vec::new();
     for relation in relations.iter().filter(|one| one.kind == "mitigates") {
         let Some(measure) = gathered.named.get(&relation.source).filter(|one| !one.is_retired) else { continue };
-        let own = text::attack(&relation.description);
-        let description = if own.is_empty() { text::attack(&measure.description) } else { own };
+        let mut description = text::attack(&relation.description);
+        if description.is_empty() && repeated.allows(&measure.description) {
+            description.clone_from(&measure.description);
+        }
         found.push(TechniqueMitigation { name: measure.name.clone(), description });
     }
     found.sort_by(|left, right| (&left.name, &left.description).cmp(&(&right.name, &right.description)));
@@ -93,7 +96,7 @@ fn mitigations(gathered: &Gathered, relations: &[&Relation]) -> Vec<TechniqueMit
 }
 
 /// A detection strategy with its analytics, or what a data component shows; empty where neither is known.
-fn detection(gathered: &Gathered, relation: &Relation) -> String {
+fn detection(gathered: &Gathered, relation: &Relation, repeated: &mut Repeated) -> String {
     let Some(source) = gathered.named.get(&relation.source).filter(|one| !one.is_retired) else { return String::new() };
     let mut lines = vec![source.name.clone()];
     let own = text::attack(&relation.description);
@@ -101,10 +104,11 @@ fn detection(gathered: &Gathered, relation: &Relation) -> String {
         lines = vec![format!("{}: {own}", source.name)];
     }
     for analytic in source.refs.iter().filter_map(|id| gathered.named.get(id)).filter(|one| !one.is_retired) {
-        let description = text::attack(&analytic.description);
-        let platforms = analytic.platforms.join(", ");
-        let colon = if platforms.is_empty() { "" } else { ": " };
-        lines.extend((!description.is_empty()).then(|| format!("{platforms}{colon}{description}")));
+        let (platforms, description) = (&analytic.platforms, &analytic.description);
+        if !description.is_empty() && repeated.allows(description) && repeated.allows(platforms) {
+            let colon = if platforms.is_empty() { "" } else { ": " };
+            lines.push(format!("{platforms}{colon}{description}"));
+        }
     }
     lines.join("\n")
 }
@@ -206,6 +210,29 @@ mod tests {
             RejectReason::BadReference,
         ];
         assert_eq!(reasons, want);
+    }
+
+    #[test]
+    fn a_small_bundle_does_not_become_a_large_one() {
+        let refs = vec!["\"x-mitre-analytic--1\""; 100_000].join(",");
+        let text = format!(
+            r#"{{"type":"bundle","objects":[
+            {{"type":"attack-pattern","id":"a","name":"b","external_references":[{{"source_name":"mitre-attack","external_id":"T1001"}}]}},
+            {{"type":"x-mitre-detection-strategy","id":"s","name":"s","x_mitre_analytic_refs":[{refs}]}},
+            {{"type":"x-mitre-analytic","id":"x-mitre-analytic--1","name":"n","description":"{}"}},
+            {{"type":"relationship","id":"r","relationship_type":"detects","source_ref":"s","target_ref":"a"}}]}}"#,
+            "long ".repeat(100_000)
+        );
+        let message = parse(&Attack, &text).unwrap_err().to_string();
+        assert!(message.contains("relations repeat more than"), "{message}");
+        let named = r#"{"type":"bundle","objects":[{"type":"tool","id":"x","x_mitre_version":"1","name":"N"}]}"#;
+        let long = named.replace('N', &"n".repeat(2000));
+        let (mut records, mut reasons) = (0, Vec::new());
+        let _ = Attack.parse(&mut long.as_bytes(), "here", &mut |one| match one {
+            Ok(_) => records += 1,
+            Err(reject) => reasons.push(reject.reason),
+        });
+        assert_eq!((records, reasons), (0, vec![RejectReason::WrongShape]));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::clean::one_line;
 use crate::error::Result;
 use crate::format::Format;
 use crate::record::{Record, Reject, RejectReason};
-use crate::source::{Sink, Source, expect_format};
+use crate::source::{MAX_RECORD_BYTES, Sink, Source, expect_format};
 use crate::sources::draft::{Draft, Text, Voice};
 use crate::sources::json::record;
 use crate::sources::lines::records;
@@ -28,6 +28,8 @@ use schema::{Advisory, Vulnerability};
 pub struct Csaf;
 
 const NAME: &str = "csaf";
+/// The publisher's name is repeated in every label.
+const MAX_PUBLISHER_CHARS: usize = 200;
 
 impl Source for Csaf {
     fn name(&self) -> &'static str {
@@ -63,6 +65,9 @@ fn read(text: &str, place: &dyn Fn() -> String, sink: Sink<'_>) -> Result<(), Re
         return Err(RejectReason::NoEnglishDescription);
     }
     let products = Products::of(&advisory.product_tree);
+    if products.repeated_bytes(&advisory.vulnerabilities) > 4 * MAX_RECORD_BYTES {
+        return Err(RejectReason::TooLarge);
+    }
     let (document, lost) = document::of(&advisory, &products)?;
     lost.into_iter().for_each(|reason| sink(Err(Reject { place: place(), reason })));
     for one in &advisory.vulnerabilities {
@@ -86,10 +91,12 @@ fn vulnerability(
     if description.is_empty() {
         return sink(Err(Reject { place: place(), reason: RejectReason::NoText }));
     }
-    let voice = format!("{NAME}:{}", one_line(&advisory.document.publisher.name));
+    let publisher: String = one_line(&advisory.document.publisher.name).chars().take(MAX_PUBLISHER_CHARS).collect();
+    let voice = format!("{NAME}:{publisher}");
     let voice = Voice { source: &voice, primary: false };
     draft.describe(&[Text { lang: "en".into(), value: text::shortened(&description).into() }]);
-    draft.date(one.disclosed.as_deref(), advisory.document.tracking.current_release_date.as_deref());
+    let tracking = &advisory.document.tracking;
+    draft.date(one.disclosed.as_deref().or(tracking.only_day()), tracking.current_release_date.as_deref());
     one.cwe_ids().for_each(|cwe| draft.cwe(cwe, voice));
     one.vectors().for_each(|vector| draft.cvss(vector, voice));
     let affected = one.product_status.affected().filter_map(|id| products.by_id.get(id));
@@ -157,6 +164,8 @@ mod tests {
             ("CVE-2024-0301", "The kettle overflows when it boils.")
         );
         assert_eq!((one.published.to_string().as_str(), one.modified), ("2024", 20_240_918_160_000));
+        let unrevised = VERSION_20.replace("2024-09-18", "2024-07-19");
+        assert_eq!(read_all(&unrevised).0[0].published.to_string(), "2024-07-19");
         assert_eq!(one.cwes[0].source, "csaf:The Kettle Works");
         let vectors: Vec<_> = one.cvss.iter().map(|label| label.value.as_str()).collect();
         assert_eq!(vectors, ["CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", "AV:N/AC:L/Au:N/C:P/I:P/A:P"]);
@@ -189,6 +198,14 @@ mod tests {
         assert_eq!(read_all(bare).2, [RejectReason::WrongShape]);
         let (none, _, _) = read_all(r#"{"canonical_url":"https://kettle.example","metadata_version":"2.0"}"#);
         assert!(none.is_empty());
+    }
+
+    #[test]
+    fn a_small_advisory_does_not_become_a_large_one() {
+        let ids = vec!["\"P1\",\"P2\""; 300_000].join(",");
+        let text = VERSION_20.replace("\"Kettle Pro\"", &format!("\"{}\"", "K".repeat(100_000)));
+        let text = text.replace("\"P1\", \"P2\", \"P9\"", &ids);
+        assert_eq!(read_all(&text.replace('\n', " ")).2, [RejectReason::TooLarge]);
     }
 
     #[test]

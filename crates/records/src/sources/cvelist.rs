@@ -225,7 +225,8 @@ fn ssvc(content: &str) -> Option<Ssvc> {
 /// `cna:acme`, or `cna` where the record names nobody.
 fn voice_name(kind: &str, name: Option<&str>) -> String {
     match name.filter(|name| !name.is_empty()) {
-        Some(name) => format!("{kind}:{name}"),
+        // The schema allows 32 characters. The name is repeated in every label.
+        Some(name) => format!("{kind}:{}", name.chars().take(100).collect::<String>()),
         None => kind.to_owned(),
     }
 }

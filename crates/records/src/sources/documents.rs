@@ -18,6 +18,8 @@ use crate::source::{self, MAX_RECORD_BYTES, Sink, Source, broken, expect_format}
 
 /// More CVEs than this in one part are a list, not what it is about.
 const MAX_CVES: usize = 200;
+/// A title that is longer is a paragraph that somebody marked as a heading.
+const MAX_TITLE_CHARS: usize = 200;
 /// A line that names a field is short.
 const MAX_FIELD_CHARS: usize = 500;
 /// How much of a name tells what is in the file.
@@ -119,7 +121,7 @@ fn add(text: &Text, at: usize, place: &str, sink: Sink<'_>) {
     if published.is_none() && text.date.is_some() {
         sink(Err(Reject { place: place.clone(), reason: RejectReason::BadDate }));
     }
-    let title = if text.title.is_empty() { title_of(&place) } else { text.title.clone() };
+    let title = if text.title.is_empty() { title_of(&place) } else { shortened(&text.title) };
     let kind = document_kind(text, &title);
     for part in parts(text) {
         let id = if part.slug.is_empty() { place.clone() } else { format!("{place}#{}", part.slug) };
@@ -132,8 +134,9 @@ fn add(text: &Text, at: usize, place: &str, sink: Sink<'_>) {
 }
 
 fn document(id: String, kind: DocumentKind, title: &str, published: Option<Published>, part: Part) -> Document {
-    let is_named = part.heading.is_empty() || part.heading == title;
-    let title = if is_named { title.to_owned() } else { format!("{title}: {}", part.heading) };
+    let heading = shortened(&part.heading);
+    let is_named = heading.is_empty() || heading == title;
+    let title = if is_named { title.to_owned() } else { format!("{title}: {heading}") };
     Document {
         id,
         kind,
@@ -147,6 +150,13 @@ fn document(id: String, kind: DocumentKind, title: &str, published: Option<Publi
         published,
         products: Vec::new(),
         source: NAME,
+    }
+}
+
+fn shortened(title: &str) -> String {
+    match title.char_indices().nth(MAX_TITLE_CHARS) {
+        Some((end, _)) => format!("{}…", title[..end].trim_end()),
+        None => title.to_owned(),
     }
 }
 

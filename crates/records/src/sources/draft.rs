@@ -13,6 +13,9 @@ use crate::record::{
 use crate::source::Sink;
 use crate::sources::json::timestamp;
 
+/// No real record has a tenth of so many CWE or CVSS labels; each is compared with all before it.
+const MAX_LABELS: usize = 1000;
+
 /// A text in a language; both feeds have it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Text<'a> {
@@ -85,7 +88,7 @@ impl Draft {
     /// A CWE from the field made for it.
     pub(crate) fn cwe(&mut self, text: &str, voice: Voice<'_>) {
         match text.trim().parse() {
-            Ok(value) => push(&mut self.cwes, value, voice, false),
+            Ok(value) => self.push_cwe(value, voice, false),
             Err(_) => self.lost.push(RejectReason::BadCwe),
         }
     }
@@ -97,23 +100,29 @@ impl Draft {
         };
         let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         if let Ok(number) = rest[..end].parse() {
-            push(&mut self.cwes, WeaknessRef::Cwe(CweId(number)), voice, true);
+            self.push_cwe(WeaknessRef::Cwe(CweId(number)), voice, true);
+        }
+    }
+
+    fn push_cwe(&mut self, value: WeaknessRef, voice: Voice<'_>, from_text: bool) {
+        if !push(&mut self.cwes, value, voice, from_text) {
+            self.lost.push(RejectReason::BadCwe);
         }
     }
 
     /// A CVSS vector.
     pub(crate) fn cvss(&mut self, text: &str, voice: Voice<'_>) {
-        match text.parse() {
-            Ok(value) => push(&mut self.cvss, value, voice, false),
-            Err(_) => self.lost.push(RejectReason::BadCvss),
+        let kept = text.parse().is_ok_and(|value| push(&mut self.cvss, value, voice, false));
+        if !kept {
+            self.lost.push(RejectReason::BadCvss);
         }
     }
 
     /// An SSVC assessment; nothing where the source has one that is none.
     pub(crate) fn ssvc(&mut self, value: Option<Ssvc>, voice: Voice<'_>) {
-        match value {
-            Some(value) => push(&mut self.ssvc, value, voice, false),
-            None => self.lost.push(RejectReason::BadSsvc),
+        let kept = value.is_some_and(|value| push(&mut self.ssvc, value, voice, false));
+        if !kept {
+            self.lost.push(RejectReason::BadSsvc);
         }
     }
 
@@ -180,12 +189,16 @@ impl Draft {
     }
 }
 
-/// Adds what `voice` says, unless it said so before.
-fn push<T: PartialEq>(labels: &mut Vec<Label<T>>, value: T, voice: Voice<'_>, from_text: bool) {
+/// Adds what `voice` says, unless it said so before; false where there is no room for more.
+fn push<T: PartialEq>(labels: &mut Vec<Label<T>>, value: T, voice: Voice<'_>, from_text: bool) -> bool {
+    if labels.len() >= MAX_LABELS {
+        return false;
+    }
     let label = Label { value, source: voice.source.to_owned(), primary: voice.primary, from_text };
     if !labels.contains(&label) {
         labels.push(label);
     }
+    true
 }
 
 /// `en`, `en-US`, `EN` and the old `eng`.
@@ -269,6 +282,13 @@ mod tests {
         let found: Vec<String> = draft.cwes.iter().map(|one| one.value.to_string()).collect();
         assert_eq!(found, ["CWE-79", "CWE-89"]);
         assert!(draft.cwes.iter().all(|one| one.from_text));
+    }
+
+    #[test]
+    fn labels_beyond_any_real_number_are_lost() {
+        let mut draft = draft("A hole.");
+        (0..3000).for_each(|number| draft.cwe(&format!("CWE-{number}"), ACME));
+        assert_eq!((draft.cwes.len(), draft.lost.len()), (MAX_LABELS, 3000 - MAX_LABELS));
     }
 
     #[test]

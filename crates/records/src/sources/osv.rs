@@ -12,7 +12,7 @@ use crate::clean::one_line;
 use crate::error::Result;
 use crate::format::Format;
 use crate::record::{CveId, CweId, Document, DocumentKind, Product, Record, Reject, RejectReason};
-use crate::source::{Sink, Source, expect_format};
+use crate::source::{MAX_RECORD_BYTES, Sink, Source, expect_format};
 use crate::sources::draft::{Draft, Text, Voice};
 use crate::sources::json::{or_default, record};
 use crate::sources::lines::records;
@@ -129,6 +129,10 @@ fn read(text: &str, place: &dyn Fn() -> String, sink: Sink<'_>) -> Result<(), Re
     }
     let description = text::shortened(if details.is_empty() { &title } else { &details });
     let own = cves(advisory.aliases.iter().chain([&advisory.id]));
+    // All of it is told again with each CVE.
+    if own.len().saturating_mul(text.len()) > MAX_RECORD_BYTES {
+        return Err(RejectReason::TooLarge);
+    }
     for cve in &own {
         advisory.vulnerability(*cve, description, place, sink)?;
     }
@@ -317,6 +321,17 @@ mod tests {
             ("here line 8", RejectReason::Malformed),
         ];
         assert_eq!(found, want);
+    }
+
+    #[test]
+    fn a_record_with_more_aliases_than_it_can_mean_is_too_large() {
+        let aliases: Vec<String> = (10_000..12_000).map(|number| format!("\"CVE-2024-{number}\"")).collect();
+        let text = format!(
+            r#"{{"id":"X-1","modified":"2024-01-01T00:00:00Z","summary":"a","aliases":[{}]}}"#,
+            aliases.join(",")
+        );
+        let (_, _, rejects) = read_all(&text);
+        assert_eq!(rejects[0].reason, RejectReason::TooLarge);
     }
 
     #[test]

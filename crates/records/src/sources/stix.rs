@@ -17,6 +17,11 @@ pub(super) const MAX_OBJECTS: u64 = 1_000_000;
 /// And 33 MB.
 pub(super) const MAX_BUNDLE_BYTES: u64 = 1 << 30;
 
+/// What objects say is told again with every object that they relate to, in all so many bytes; with ATT&CK it is 1 MB.
+pub(super) const MAX_REPEATED_BYTES: usize = 256 << 20;
+/// A name is repeated too, but with objects that are not much shorter.
+pub(super) const MAX_NAME_BYTES: usize = 1000;
+
 /// What of an object says whether it is wanted.
 #[derive(Deserialize)]
 struct Kind {
@@ -71,6 +76,26 @@ impl Common {
             sink(Err(Reject { place: place.to_owned(), reason: RejectReason::BadDate }));
         }
         date
+    }
+}
+
+/// Counts what is told more than once, so that a small bundle cannot become large.
+#[derive(Debug, Default)]
+pub(super) struct Repeated(usize);
+
+impl Repeated {
+    /// Whether `text` may be told once more.
+    pub(super) fn allows(&mut self, text: &str) -> bool {
+        self.0 = self.0.saturating_add(text.len());
+        self.0 <= MAX_REPEATED_BYTES
+    }
+
+    /// An error where something was not allowed.
+    pub(super) fn check(&self, source: &dyn Source, place: &str) -> Result<()> {
+        if self.0 <= MAX_REPEATED_BYTES {
+            return Ok(());
+        }
+        Err(broken(source, place, &format!("its relations repeat more than {MAX_REPEATED_BYTES} bytes")))
     }
 }
 

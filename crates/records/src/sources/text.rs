@@ -198,7 +198,7 @@ fn push_inline(plain: &mut String, text: &str) {
     }
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
-        if c != '\\' || !chars.peek().is_some_and(|next| "_[]<>".contains(*next)) {
+        if c != '\\' || !chars.peek().is_some_and(|next| "_[]".contains(*next)) {
             plain.push(c);
         }
     }
@@ -256,9 +256,9 @@ mod tests {
     #[test]
     fn markdown_loses_its_marks_and_keeps_its_words() {
         let text = "## Impact ##\nA **bad** [pot](https://a.example/x_(y) \"t\") in `snake_case` *x*.\n\n* one\n+ two\n\
-                    > said\n---\n[![badge](b)](c) <!-- hidden\n --> a\\_b &lt;c&gt; C:\\Temp /**/ or /**/\n```c\n\
+                    > said\n---\n[![badge](b)](c) <!-- hidden\n --> a\\_b &lt;c&gt; C:\\Temp\\<x> /**/ or /**/\n```c\n\
                     int *a;\n```\nend";
-        let want = "Impact:\nA bad pot in snake_case *x*.\n\n- one\n- two\nsaid\n\nbadge a_b <c> C:\\Temp /**/ or /**/\n\n\
+        let want = "Impact:\nA bad pot in snake_case *x*.\n\n- one\n- two\nsaid\n\nbadge a_b <c> C:\\Temp\\<x> /**/ or /**/\n\n\
                     int *a;\n\nend";
         assert_eq!(markdown(text), want);
     }

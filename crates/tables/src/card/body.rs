@@ -157,7 +157,7 @@ fn personal(_: &Facts<'_>) -> String {
 fn biases(facts: &Facts<'_>) -> String {
     let text = facts.biases.map_or_else(
         || {
-            "No report on biases came with this dataset. What is known of all such data: a few kinds of weakness \
+            "No report on biases goes with these files. What is known of all such data: a few kinds of weakness \
              (cross-site scripting, SQL injection, memory errors) and a few makers of products are far more frequent \
              than others; labels are what analysts chose, and analysts of different houses disagree about one in \
              five; English only; the years are unevenly covered.\n\n"

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use wardsmith_records::dataset::Split;
 use wardsmith_records::manifest::{InputSummary, SourceCounts};
+use wardsmith_records::record::RejectReason;
 
-use super::{Facts, cell, code, count, parts_about, table};
+use super::{Facts, cell, code, count, table};
 
 /// The recipe, the sources and what became of their records.
 pub(super) fn made(facts: &Facts<'_>) -> String {
@@ -36,7 +37,9 @@ fn records(sources: &BTreeMap<String, SourceCounts>) -> String {
         let rejected: u64 = one.rejected.values().sum();
         let withdrawn: u64 = one.withdrawn.values().sum();
         let labels: u64 = one.labels_rejected.values().sum();
-        let reasons: Vec<String> = one.rejected.iter().map(|(why, n)| format!("{why}: {}", count(*n))).collect();
+        let told = |counts: &BTreeMap<RejectReason, u64>| {
+            counts.iter().map(|(why, n)| format!("{why}: {}", count(*n))).collect::<Vec<_>>().join("; ")
+        };
         let share = 100.0 * rejected as f64 / one.records.max(1) as f64;
         let kinds: Vec<String> = one.kinds.iter().map(|(kind, n)| format!("{} {}", count(*n), cell(kind))).collect();
         vec![
@@ -44,12 +47,13 @@ fn records(sources: &BTreeMap<String, SourceCounts>) -> String {
             count(one.records),
             kinds.join(", "),
             format!("{} ({share:.3} %)", count(rejected)),
-            reasons.join("; "),
+            told(&one.rejected),
+            told(&one.set_aside),
             count(withdrawn),
             count(labels),
         ]
     };
-    let headings = ["source", "records", "of which", "rejected", "why", "withdrawals", "labels rejected"];
+    let headings = ["source", "records", "of which", "rejected", "why", "set aside", "withdrawals", "labels rejected"];
     table(&headings, &sources.iter().map(row).collect::<Vec<_>>())
 }
 
@@ -136,32 +140,27 @@ fn reason(name: &str) -> String {
 }
 
 fn leaks(facts: &Facts<'_>) -> String {
-    let report = serde_json::to_value(&facts.manifest.report).unwrap_or_default();
-    let rows: Vec<Vec<String>> = ["leak", "overlap"]
-        .iter()
-        .flat_map(|word| parts_about(&report, word))
-        .map(|(path, value)| vec![cell(&path), value])
-        .collect();
     format!(
         "### Leak check\n\nAfter the files were made, a function that knows nothing of how the split was made counted \
          groups with members in more than one split: **{}**. `prepare` refuses to write a dataset where that is not \
-         0. Two texts that MinHash did not propose as a pair were not compared.\n\n{}",
+         0. Two texts that MinHash did not propose as a pair were not compared.\n\n",
         count(facts.manifest.report.split.leaks),
-        table(&["what was counted", "result"], &rows),
     )
 }
 
 /// What was taken out of the texts.
 pub(super) fn scrubbing(facts: &Facts<'_>) -> String {
-    let report = serde_json::to_value(&facts.manifest.report).unwrap_or_default();
-    let rows: Vec<Vec<String>> =
-        parts_about(&report, "scrub").into_iter().map(|(path, value)| vec![cell(&path), value]).collect();
-    let text = if rows.is_empty() {
-        "The manifest of this dataset counts no scrubbing: take it that secrets, addresses and names that stood in \
-         the sources' texts still stand there.\n\n"
-            .to_owned()
-    } else {
-        format!("Taken out of the texts, or marked, before examples were made:\n\n{}", table(&["what", "count"], &rows))
+    let refine = &facts.manifest.report.refine;
+    let rows = |counts: &BTreeMap<String, u64>| {
+        counts.iter().map(|(what, n)| vec![cell(what), count(*n)]).collect::<Vec<Vec<String>>>()
     };
-    format!("## Scrubbing\n\n{text}")
+    let scrubbed = match table(&["became a placeholder", "count"], &rows(&refine.scrubbed)) {
+        none if none.is_empty() => "The manifest of this dataset counts no scrubbing: take it that secrets, addresses \
+                                    and names that stood in the sources' texts still stand there.\n\n"
+            .to_owned(),
+        table => format!("Secrets and personal data that became placeholders before examples were made:\n\n{table}"),
+    };
+    let removed = table(&["changed or taken out", "count"], &rows(&refine.removed));
+    let left_out = table(&["records left out for their language", "count"], &rows(&refine.left_out));
+    format!("## Cleaning and scrubbing\n\n{scrubbed}{removed}{left_out}")
 }

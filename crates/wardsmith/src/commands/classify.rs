@@ -6,13 +6,13 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 use wardsmith_records::clean::one_line;
 use wardsmith_records::conversation::Conversation;
-use wardsmith_records::dataset::{Dataset, LabelInfo};
+use wardsmith_records::dataset::LabelInfo;
 use wardsmith_records::task::Task;
 use wardsmith_records::tasks::cwe_classify::{self, CweClassify};
 
 use crate::cli;
 use crate::respond::{self, Choice, Prompt, Respond, Scores};
-use crate::say;
+use crate::{keys, say};
 
 /// Descriptions of standard input that are answered together; bounds the memory of a long stream.
 const DESCRIPTIONS_PER_BATCH: usize = 256;
@@ -100,7 +100,7 @@ impl Classifier {
     fn open(args: &cli::Classify) -> Result<Self> {
         let (model, manifest) = respond::open(&args.model)?;
         let labels = match (&args.data, manifest) {
-            (Some(data), _) => Dataset::open(data)?.labels(CweClassify.name()).to_vec(),
+            (Some(data), _) => keys::open(data)?.labels(CweClassify.name()).to_vec(),
             (None, Some(mut manifest)) => manifest.tasks.remove(CweClassify.name()).unwrap_or_default(),
             (None, None) => Vec::new(),
         };

@@ -21,7 +21,7 @@ use crate::model_manifest::ModelManifest;
 use crate::report::{CurvePoint, Report, draw_wrong};
 use crate::respond::{self, Choice, Prompt, Respond, Scores};
 use crate::say::{self, count};
-use crate::{interrupt, resolved};
+use crate::{interrupt, keys, resolved};
 
 /// Labels of the confusion picture.
 const CONFUSION_LABELS: usize = 15;
@@ -85,7 +85,7 @@ pub(crate) fn evaluated(args: &cli::Eval) -> Result<Report> {
 
 impl Examination {
     fn open(args: &cli::Eval) -> Result<Self> {
-        let dataset = Dataset::open(&args.data)?;
+        let dataset = keys::open(&args.data)?;
         let task = resolved::task_of(&dataset, args.task.as_deref())?;
         let choices = Choice::all(dataset.labels(task.name()), task);
         if choices.is_empty() {
@@ -219,9 +219,9 @@ impl Examination {
         Ok([tfidf, System { name: "majority", answers: self.ranked(always), facts }])
     }
 
-    /// What `example` asks about, for others to read.
+    /// What `example` asks about, for others to read; what is encrypted at rest must not lie in a report.
     fn quoted<'a>(&self, example: &'a Example) -> &'a str {
-        if example.private { PRIVATE } else { self.task.input(example) }
+        if example.private || self.dataset.is_sealed() { PRIVATE } else { self.task.input(example) }
     }
 
     fn ranked(&self, ranked: Vec<Vec<(String, f64)>>) -> Vec<Answer> {

@@ -1,18 +1,21 @@
 //! `wardsmith export`: a dataset → a folder that others read.
 
 use anyhow::Result;
-use wardsmith_records::dataset::Dataset;
 use wardsmith_tables::chat::export_chat;
 use wardsmith_tables::hub::{ExportOptions, export};
 use wardsmith_tables::{Exported, check_target};
 
 use crate::cli::{self, ExportFormat};
+use crate::keys;
 use crate::say::{self, count};
 
 /// Runs the command.
 pub(crate) fn run(args: &cli::Export) -> Result<()> {
     check_target(&args.out, args.overwrite)?;
-    let dataset = Dataset::open(&args.data)?;
+    let dataset = keys::open(&args.data)?;
+    if dataset.is_sealed() {
+        say::note("warning: the dataset is encrypted, and what is exported is not");
+    }
     say::note(format_args!("exporting {} to {}", args.data.display(), args.out.display()));
     let exported = match args.format {
         ExportFormat::Hf => {

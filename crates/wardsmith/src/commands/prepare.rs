@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
+use wardsmith_records::benchmark::OverlapKind;
 use wardsmith_records::dataset::{Dataset, Split, check_target};
 use wardsmith_records::explain::{Explanation, explain};
 use wardsmith_records::manifest::Report;
-use wardsmith_records::prepare::{PrepareOptions, Progress, prepare};
+use wardsmith_records::prepare::{PrepareOptions, Progress, prepare_sealed};
 use wardsmith_records::record::RejectReason;
+use wardsmith_vault::Key;
 
-use crate::cli;
 use crate::recipe::{Paths, PrepareRecipe, Recipe};
 use crate::say::{self, count};
+use crate::{cli, keys};
 
 /// Runs the command.
 pub(crate) fn run(args: &cli::Prepare) -> Result<()> {
@@ -29,12 +31,22 @@ pub(crate) fn run(args: &cli::Prepare) -> Result<()> {
     recipe.private.extend(args.private.iter().cloned());
     recipe.private.sort_unstable();
     recipe.private.dedup();
+    for benchmark in &args.decontaminate {
+        let (name, path) = benchmark.split_once('=').with_context(|| {
+            format!("`--decontaminate {benchmark}` is not NAME=PATH\nhint: such as --decontaminate cybermetric=bench/")
+        })?;
+        recipe.decontaminate.insert(name.to_owned(), PathBuf::from(path));
+    }
     if let Some(id) = &args.explain {
         return tell(&explained(&recipe, seed, id)?, args.json);
     }
     let out = args.out.as_deref().expect("the command line asks for it where nothing is explained");
     say::note(format_args!("preparing {} from {}", recipe.tasks.join(", "), sources(&recipe)));
-    let dataset = make(&recipe, seed, out, args.overwrite)?;
+    let dataset = if args.encrypt {
+        make_sealed(&recipe, seed, out, args.overwrite)?
+    } else {
+        make(&recipe, seed, out, args.overwrite)?
+    };
     for line in summary(&dataset.manifest.report) {
         say::result(line);
     }
@@ -94,9 +106,18 @@ fn from_flags(args: &cli::Prepare) -> Result<Recipe> {
 
 /// Makes a dataset as a recipe says.
 pub(crate) fn make(recipe: &PrepareRecipe, seed: u64, out: &Path, overwrite: bool) -> Result<Dataset> {
+    make_with(recipe, seed, (out, overwrite), None)
+}
+
+/// As [`make`], encrypted with the key of this run.
+fn make_sealed(recipe: &PrepareRecipe, seed: u64, out: &Path, overwrite: bool) -> Result<Dataset> {
+    make_with(recipe, seed, (out, overwrite), Some(&keys::needed()?))
+}
+
+fn make_with(recipe: &PrepareRecipe, seed: u64, (out, overwrite): (&Path, bool), key: Option<&Key>) -> Result<Dataset> {
     check_target(out, overwrite)?;
     let bar = say::bar(1, "reading");
-    let dataset = prepare(&options(recipe, seed), out, overwrite, &|progress| show(&bar, progress));
+    let dataset = prepare_sealed(&options(recipe, seed), out, overwrite, key, &|progress| show(&bar, progress));
     bar.finish_and_clear();
     Ok(dataset?)
 }
@@ -107,9 +128,13 @@ fn options(recipe: &PrepareRecipe, seed: u64) -> PrepareOptions {
         PrepareOptions::new(inputs(recipe), recipe.tasks.clone(), recipe.validation_from, recipe.test_from);
     options.min_train_examples = recipe.min_train_examples;
     options.near_duplicate_threshold = recipe.near_duplicate_similarity;
+    options.template_threshold = recipe.template_similarity;
+    options.decontaminate = recipe.decontaminate.clone().into_iter().collect();
     options.max_reject_rate = recipe.max_reject_rate;
     options.cwe_labels = recipe.cwe_labels.clone();
     options.texts = recipe.texts.clone();
+    options.sampling = recipe.sampling;
+    options.mask_names_share = recipe.mask_names_share;
     options.phrasings = recipe.phrasings;
     options.decline_share = recipe.decline_share;
     options.caps.train = recipe.max_examples.train;
@@ -152,6 +177,14 @@ pub(crate) fn summary(report: &Report) -> Vec<String> {
         count(groups.groups_of_several),
         count(groups.members_of_several)
     ));
+    for input in &report.benchmarks {
+        let overlaps = &report.benchmark_overlaps;
+        let sum = |side: &BTreeMap<String, BTreeMap<OverlapKind, u64>>| -> u64 {
+            side.get(&input.name).map_or(0, |kinds| kinds.values().sum())
+        };
+        let (out, test) = (count(sum(&overlaps.taken_out)), count(sum(&overlaps.in_test)));
+        lines.push(format!("overlapping benchmark {}: {out} taken out, {test} left in the test", input.name));
+    }
     let refine = &report.refine;
     lines.push(format!("scrubbed: {}", listed(&refine.scrubbed)));
     lines.push(format!("cleaned: {}", listed(&refine.removed)));

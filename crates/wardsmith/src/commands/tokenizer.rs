@@ -3,18 +3,18 @@
 use anyhow::{Result, bail};
 use serde_json::json;
 use wardsmith_model::weights::write_atomically;
-use wardsmith_records::dataset::{Dataset, Split};
+use wardsmith_records::dataset::Split;
 
 use crate::cli;
-use crate::resolved;
 use crate::say::{self, count};
+use crate::{keys, resolved};
 
 /// Runs the command.
 pub(crate) fn run(args: &cli::Tokenizer) -> Result<()> {
     if args.out.join("tokenizer.json").exists() {
         bail!("`{}` already holds a tokenizer\nhint: choose another --out", args.out.display());
     }
-    let dataset = Dataset::open(&args.data)?;
+    let dataset = keys::open(&args.data)?;
     let mut examples = Vec::new();
     for task in &dataset.manifest.tasks {
         examples.extend(dataset.examples(task, Split::Train)?);

@@ -18,7 +18,7 @@ use wardsmith_train::{Outcome, RunOptions, run as train};
 use crate::model_manifest::{ModelManifest, Sources};
 use crate::recipe::{HeadRecipe, Recipe, Start, TrainLength, TrainRecipe, Warmup};
 use crate::say::{self, Interrupted, count};
-use crate::{cli, interrupt, resolved};
+use crate::{cli, interrupt, keys, resolved};
 
 /// The resolved recipe in a run folder.
 const RECIPE: &str = "recipe.toml";
@@ -106,7 +106,7 @@ impl<'a> Job<'a> {
         let Some(data) = &train.dataset else {
             bail!("no dataset is named\nhint: give --data DATASET, or train.dataset in the recipe");
         };
-        let dataset = Dataset::open(data)?;
+        let dataset = keys::open(data)?;
         let tokenizer = resolved::tokenizer_folder(model_recipe);
         let vocab = wardsmith_tokens::Tokenizer::load(tokenizer)?.vocab_size();
         let mix = resolved::mix(&dataset, train)?;

@@ -1,6 +1,7 @@
 //! What `[prepare]` may say: sources, tasks, dates, policies and limits.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use wardsmith_records::clean::{Boilerplate, Noise};
 use wardsmith_records::dedup::DEFAULT_THRESHOLD;
@@ -8,6 +9,8 @@ use wardsmith_records::label::{CwePolicy, Voice};
 use wardsmith_records::prepare::{DEFAULT_MAX_REJECT_RATE, DEFAULT_MIN_TRAIN_EXAMPLES, MAX_DECLINE_SHARE};
 use wardsmith_records::record::Published;
 use wardsmith_records::refine::RefinePolicy;
+use wardsmith_records::sampling::Sampling;
+use wardsmith_records::template::DEFAULT_TEMPLATE_THRESHOLD;
 use wardsmith_records::{source, task};
 
 use super::check;
@@ -24,9 +27,18 @@ pub(super) fn prepare(mut reader: Reader<'_>) -> PrepareRecipe {
         validation_from: reader.or("validation_from", day("2023-07-01"), check::any),
         test_from: reader.or("test_from", day("2024-01-01"), check::any),
         near_duplicate_similarity: reader.or("near_duplicate_similarity", DEFAULT_THRESHOLD, check::above_zero_to(1.0)),
+        template_similarity: reader.or("template_similarity", DEFAULT_TEMPLATE_THRESHOLD, check::zero_to(1.0)),
+        decontaminate: reader
+            .section("decontaminate")
+            .map(|section| section.entries(|_, path: &PathBuf| check::path(path)))
+            .unwrap_or_default(),
         max_reject_rate: reader.or("max_reject_rate", DEFAULT_MAX_REJECT_RATE, check::zero_to(1.0)),
         cwe_labels: reader.section("cwe_labels").map(cwe_labels).unwrap_or_default(),
         texts: reader.section("texts").map(texts).unwrap_or_default(),
+        sampling: reader.or("sampling", Sampling::None, |sampling: &Sampling| {
+            sampling.check().map_err(|error| Wrong::new("is out of range", error.to_string()))
+        }),
+        mask_names_share: reader.or("mask_names_share", 0.0, check::zero_to(1.0)),
         phrasings: reader.optional("phrasings", check::at_least(1)),
         decline_share: reader.or("decline_share", 0.0, check::zero_to(MAX_DECLINE_SHARE)),
         private: private(&mut reader),

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use wardsmith_records::record::Published;
+use wardsmith_records::sampling::Sampling;
 
 use super::Paths;
 use super::mistake::{Mistake, Place, Wrong, suggest};
@@ -93,6 +94,14 @@ impl Read for Paths {
         let one = PathBuf::read(value).map(|path| vec![path]);
         let several = || Vec::<String>::read(value).map(|paths| paths.into_iter().map(PathBuf::from).collect());
         one.or_else(several).map(Self)
+    }
+}
+
+impl Read for Sampling {
+    const EXPECTED: &'static str = "none, square_root, balanced, { cap = 2000 } or { effective_number = 0.999 }";
+
+    fn read(value: &Value) -> Option<Self> {
+        serde_json::from_value(value.to_json()?).ok()
     }
 }
 

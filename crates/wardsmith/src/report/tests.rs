@@ -53,9 +53,10 @@ fn manifest() -> Manifest {
     });
     let report = serde_json::from_value(report).unwrap();
     let mut manifest = Manifest::new(vec!["cwe_classify".into()], serde_json::Value::Null, report);
-    manifest
-        .files
-        .insert("test.jsonl".into(), wardsmith_records::manifest::FileSummary { sha256: "ef".repeat(32), bytes: 4321 });
+    manifest.files.insert(
+        "test.jsonl".into(),
+        wardsmith_records::manifest::FileSummary { sha256: "ef".repeat(32), bytes: 4321, plain_sha256: None },
+    );
     manifest
 }
 

@@ -7,5 +7,6 @@ mod common;
 mod export;
 mod fetch;
 mod pipeline;
+mod private;
 mod real_feeds;
 mod resume;

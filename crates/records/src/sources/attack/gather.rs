@@ -8,7 +8,7 @@ use crate::clean::one_line;
 use crate::record::{Domain, Published, RejectReason, Technique};
 use crate::source::Sink;
 use crate::sources::json::{or_default, record};
-use crate::sources::stix::Common;
+use crate::sources::stix::{Common, MAX_NAME_BYTES};
 use crate::sources::text;
 
 /// The types that are looked at.
@@ -41,9 +41,11 @@ pub(super) struct Gathered {
 /// A group, a measure, a strategy, an analytic, …
 pub(super) struct Named {
     pub(super) name: String,
+    /// As plain text.
     pub(super) description: String,
     pub(super) is_retired: bool,
-    pub(super) platforms: Vec<String>,
+    /// In one line, such as `Linux, macOS`.
+    pub(super) platforms: String,
     /// A strategy's analytics.
     pub(super) refs: Vec<String>,
 }
@@ -140,12 +142,15 @@ impl Gathered {
 
     fn named(&mut self, common: Common, text: &str) -> Result<(), RejectReason> {
         let fields: Fields = record(text)?;
-        let is_retired = common.is_retired();
+        let name = one_line(&common.name);
+        if name.len() > MAX_NAME_BYTES {
+            return Err(RejectReason::WrongShape);
+        }
         let named = Named {
-            name: one_line(&common.name),
-            description: common.description,
-            is_retired,
-            platforms: fields.x_mitre_platforms.iter().map(|one| one_line(one)).collect(),
+            name,
+            description: text::attack(&common.description),
+            is_retired: common.is_retired(),
+            platforms: one_line(&fields.x_mitre_platforms.join(", ")),
             refs: fields.x_mitre_analytic_refs,
         };
         self.named.insert(common.id, named);

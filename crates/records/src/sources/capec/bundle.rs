@@ -1,6 +1,6 @@
 //! CAPEC as a STIX bundle: `mitre/cti`, schema of the fields `x_capec_*`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::BufRead;
 
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::record::{AttackPattern, CapecId, Consequence, CweId, Record, Reject, RejectReason, TechniqueId};
 use crate::source::{Sink, broken};
 use crate::sources::json::{or_default, record};
-use crate::sources::stix::{Common, objects};
+use crate::sources::stix::{Common, Repeated, objects};
 use crate::sources::text;
 
 pub(super) fn parse(source: Capec, reader: &mut dyn BufRead, place: &str, sink: Sink<'_>) -> Result<()> {
@@ -24,8 +24,9 @@ pub(super) fn parse(source: Capec, reader: &mut dyn BufRead, place: &str, sink: 
     if !bundle.is_capec {
         return Err(broken(&source, place, &"it has no attack pattern of CAPEC"));
     }
-    bundle.finish(sink);
-    Ok(())
+    let mut repeated = Repeated::default();
+    bundle.finish(&mut repeated, sink);
+    repeated.check(&source, place)
 }
 
 /// The fields that only patterns have.
@@ -124,7 +125,7 @@ impl Bundle {
         Ok(())
     }
 
-    fn finish(self, sink: Sink<'_>) {
+    fn finish(self, repeated: &mut Repeated, sink: Sink<'_>) {
         let ids: HashMap<String, CapecId> =
             self.patterns.iter().map(|(stix_id, one)| (stix_id.clone(), one.pattern.id)).collect();
         let mut measures: HashMap<&str, Vec<&Measure>> = HashMap::new();
@@ -142,8 +143,9 @@ impl Bundle {
             }
             let mut own = measures.remove(stix_id.as_str()).unwrap_or_default();
             own.sort_by_key(|one| (one.number, &one.text));
-            pattern.mitigations = own.into_iter().map(|one| one.text.clone()).filter(|text| !text.is_empty()).collect();
-            pattern.mitigations.dedup();
+            own.dedup_by(|later, kept| later.text == kept.text);
+            let told = own.into_iter().map(|one| &one.text).filter(|text| !text.is_empty() && repeated.allows(text));
+            pattern.mitigations = told.cloned().collect();
             patterns.push(pattern);
         }
         patterns.sort_by_key(|one| one.id);
@@ -181,12 +183,12 @@ fn plain(id: CapecId, common: &Common, fields: &Fields) -> AttackPattern {
 }
 
 /// What the pattern is called by `source_name`, in its order, each once; `lost` hears of each ID that is none.
-fn ids<T: std::str::FromStr + PartialEq>(common: &Common, source_name: &str, lost: &mut dyn FnMut()) -> Vec<T> {
-    let mut found = Vec::new();
+fn ids<T: std::str::FromStr + Ord + Clone>(common: &Common, source_name: &str, lost: &mut dyn FnMut()) -> Vec<T> {
+    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
     for reference in common.external_references.iter().filter(|one| one.source_name == source_name) {
-        match reference.external_id.parse() {
-            Ok(id) if found.contains(&id) => {}
-            Ok(id) => found.push(id),
+        match reference.external_id.parse::<T>() {
+            Ok(id) if seen.insert(id.clone()) => found.push(id),
+            Ok(_) => {}
             Err(_) => lost(),
         }
     }

@@ -1,5 +1,6 @@
 //! CAPEC as MITRE publishes it on its site: `capec_latest.xml`.
 
+use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::str::FromStr;
 
@@ -92,14 +93,14 @@ fn parents(entry: &Element, lost: &mut Vec<RejectReason>) -> Vec<CapecId> {
     each_once(named, RejectReason::BadReference, lost)
 }
 
-fn each_once<T: FromStr + PartialEq>(
+fn each_once<T: FromStr + Ord + Clone>(
     texts: impl Iterator<Item = String>,
     reason: RejectReason,
     lost: &mut Vec<RejectReason>,
 ) -> Vec<T> {
-    let mut found = Vec::new();
+    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
     for text in texts {
-        if let Some(one) = parsed(&text, reason, lost).filter(|one| !found.contains(one)) {
+        if let Some(one) = parsed::<T>(&text, reason, lost).filter(|one| seen.insert(one.clone())) {
             found.push(one);
         }
     }

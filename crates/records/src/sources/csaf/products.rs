@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::schema::{Branch, FullName, ProductTree};
+use super::schema::{Branch, FullName, ProductTree, Vulnerability};
 use crate::clean::one_line;
 use crate::record::Product;
+
+/// A vendor's name is repeated with each of its products; real names are shorter than this.
+const MAX_NAME_CHARS: usize = 300;
 
 /// All products, and which of them an ID stands for.
 #[derive(Default)]
@@ -37,6 +40,13 @@ impl Products {
         found
     }
 
+    /// The bytes of all names that stand for the affected products of `vulnerabilities`.
+    pub(super) fn repeated_bytes(&self, vulnerabilities: &[Vulnerability]) -> usize {
+        let ids = vulnerabilities.iter().flat_map(|one| one.product_status.affected());
+        let sizes = ids.filter_map(|id| self.by_id.get(id)).map(|one| one.vendor.len() + one.product.len());
+        sizes.fold(0, usize::saturating_add)
+    }
+
     fn branch<'a>(&mut self, branch: &'a Branch, mut path: Path<'a>) {
         match branch.category.as_str() {
             "vendor" => path.vendor = &branch.name,
@@ -59,7 +69,7 @@ impl Products {
     }
 
     fn push(&mut self, path: Path<'_>) -> Option<Product> {
-        let product = Product { vendor: one_line(path.vendor), product: one_line(path.product) };
+        let product = Product { vendor: name(path.vendor), product: name(path.product) };
         if product.product.is_empty() {
             return None;
         }
@@ -69,4 +79,10 @@ impl Products {
         }
         Some(product)
     }
+}
+
+/// A name in one line.
+fn name(text: &str) -> String {
+    let end = text.char_indices().nth(MAX_NAME_CHARS).map_or(text.len(), |(at, _)| at);
+    one_line(&text[..end])
 }

@@ -150,6 +150,16 @@ pub(super) struct Status {
     fixed: Vec<String>,
 }
 
+impl Tracking {
+    /// The day of an advisory that was never revised: on it all its CVEs were public. One that was revised does not say
+    /// which of them came when.
+    pub(super) fn only_day(&self) -> Option<&str> {
+        let first = self.initial_release_date.as_deref()?;
+        let last = self.current_release_date.as_deref()?;
+        (first.get(..10)? == last.get(..10)?).then_some(first)
+    }
+}
+
 impl Status {
     /// Affected ones, and those in which it was mended.
     pub(super) fn affected(&self) -> impl Iterator<Item = &str> {

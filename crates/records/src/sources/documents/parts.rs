@@ -129,22 +129,23 @@ impl Part {
 
 /// A section with its heading, in pieces that fit into a part.
 fn pieces(section: &Section) -> Vec<String> {
-    let mut pieces = vec![section.heading.clone()];
-    let mut chars = section.heading.chars().count();
-    for paragraph in section.body.split("\n\n").filter(|text| !text.is_empty()).flat_map(cut) {
+    let mut pieces: Vec<String> = Vec::new();
+    let mut chars = 0;
+    // A heading may be as long as any paragraph.
+    let paragraphs = std::iter::once(section.heading.as_str()).chain(section.body.split("\n\n"));
+    for paragraph in paragraphs.filter(|text| !text.is_empty()).flat_map(cut) {
         let len = paragraph.chars().count();
-        let last = pieces.last_mut().expect("there is always one");
-        if last.is_empty() || chars + 2 + len > MAX_PART_CHARS {
-            if !last.is_empty() {
-                pieces.push(String::new());
+        match pieces.last_mut().filter(|_| chars + 2 + len <= MAX_PART_CHARS) {
+            Some(last) => {
+                last.push_str("\n\n");
+                last.push_str(paragraph);
+                chars += 2 + len;
             }
-            chars = 0;
-        } else {
-            last.push_str("\n\n");
-            chars += 2;
+            None => {
+                pieces.push(paragraph.to_owned());
+                chars = len;
+            }
         }
-        pieces.last_mut().expect("there is always one").push_str(paragraph);
-        chars += len;
     }
     pieces
 }
@@ -235,6 +236,12 @@ mod tests {
         name(&mut parts);
         let slugs: Vec<_> = parts.iter().map(|part| part.slug.as_str()).collect();
         assert_eq!(slugs, ["rim", "rim-2", "rim-2-2", "rim-2-3", "rim-3", "start"]);
+    }
+
+    #[test]
+    fn a_heading_without_end_is_cut_too() {
+        let text = text(&format!("# {}\n\nEnd.", "very long ".repeat(2000)));
+        assert!(parts(&text).iter().all(|part| part.text.chars().count() <= MAX_PART_CHARS));
     }
 
     proptest! {
