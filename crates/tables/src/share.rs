@@ -213,7 +213,7 @@ pub(crate) mod tests {
             ancestors: vec!["CWE-74".into()],
         };
         let options = json!({
-            "sources": [["nvd", "/home/somebody/feeds"], ["notes", "acme-bank-pentest"], ["owasp", "../x/cheatsheets.tar.xz"]],
+            "sources": [["nvd", "/srv/somebody/feeds"], ["notes", "acme-bank-pentest"], ["owasp", "../x/cheatsheets.tar.xz"]],
             "validation_from": "2023-01-01",
         });
         let tasks = vec!["cwe_classify".to_owned(), "document".to_owned()];
