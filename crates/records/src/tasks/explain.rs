@@ -114,8 +114,8 @@ fn of_weakness(one: &Weakness, corpus: &Corpus<'_>) -> Vec<Aspect> {
     let patterns = corpus.patterns().filter(|pattern| pattern.weaknesses.contains(&one.id));
     let patterns = patterns.map(|pattern| format!("{} ({})", pattern.name, pattern.id));
     let relations = [
-        list("It is a kind of", parents.collect()),
-        list("Attack patterns that exploit it:", patterns.take(MOST_RELATED).collect()),
+        list("It is a kind of", &parents.collect::<Vec<_>>()),
+        list("Attack patterns that exploit it:", &patterns.take(MOST_RELATED).collect::<Vec<_>>()),
     ];
     vec![
         Aspect {
@@ -138,8 +138,8 @@ fn of_pattern(one: &AttackPattern, corpus: &Corpus<'_>) -> Vec<Aspect> {
     let techniques = techniques.map(|technique| format!("{} ({})", technique.name, technique.id));
     let consequences: Vec<String> = one.consequences.iter().map(consequence).filter(|text| !text.is_empty()).collect();
     let relations = [
-        list("It exploits", weaknesses.take(MOST_RELATED).collect()),
-        list("Techniques of ATT&CK that correspond to it:", techniques.take(MOST_RELATED).collect()),
+        list("It exploits", &weaknesses.take(MOST_RELATED).collect::<Vec<_>>()),
+        list("Techniques of ATT&CK that correspond to it:", &techniques.take(MOST_RELATED).collect::<Vec<_>>()),
     ];
     vec![
         Aspect {
@@ -175,7 +175,7 @@ fn consequence(one: &Consequence) -> String {
     [head, note].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(". ")
 }
 
-fn list(head: &str, names: Vec<String>) -> String {
+fn list(head: &str, names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("{head} {}.", names.join(", ")) }
 }
 

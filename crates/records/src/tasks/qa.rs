@@ -230,7 +230,8 @@ fn letter(answer: &str) -> Option<&'static str> {
         return known(&first.to_ascii_uppercase());
     }
     // `A` may be an article, so it counts only at the end; the others are no words.
-    words().find_map(|word| known(word).filter(|letter| *letter != "A")).or_else(|| words().last().and_then(known))
+    let last = || answer.split(|c: char| !c.is_alphanumeric()).rfind(|word| !word.is_empty());
+    words().find_map(|word| known(word).filter(|letter| *letter != "A")).or_else(|| last().and_then(known))
 }
 
 #[cfg(test)]
