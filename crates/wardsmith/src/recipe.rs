@@ -102,7 +102,6 @@ pub(crate) struct Paths(
     pub Vec<PathBuf>,
 );
 
-#[expect(clippy::ptr_arg, reason = "serde hands over what the field holds")]
 fn one_or_several<S: serde::Serializer>(paths: &Vec<PathBuf>, out: S) -> Result<S::Ok, S::Error> {
     match paths.as_slice() {
         [one] => one.serialize(out),
