@@ -1,6 +1,6 @@
 //! Texts as they come, made plain: white space, signs, entities, stray tags, broken encodings, boilerplate.
 //!
-//! [`clean`] takes a text through the steps of [`STEPS`] until none of them changes it, so cleaning twice is cleaning once.
+//! [`clean`] takes a text through the steps of `STEPS` until none of them changes it, so cleaning twice is cleaning once.
 //! What a text says about a vulnerability stays: `<script>` is a payload and not markup, `** DISPUTED **` is a judgement
 //! and not a decoration, an "incomplete fix for CVE-…" is a fact. Each step is one file and counts what it did.
 

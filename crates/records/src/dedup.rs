@@ -4,7 +4,7 @@
 //! numbers and IDs are one and the same word, so that two releases' advisories match. Product names stay: what differs
 //! in names alone, [`crate::template`] finds. Texts by one template are those whose skeletons, as sets of word pairs,
 //! are so alike. Groups are the connected parts of both relations together. Every pair that is alike is found
-//! ([`crate::alike`]): [`crate::leak`], which looks at the outcome, would tell of one that was missed.
+//! (`crate::alike`): [`crate::leak`], which looks at the outcome, would tell of one that was missed.
 //!
 //! The result depends on the texts and the thresholds alone: hashes are fixed, and threads only share out the work.
 

@@ -278,7 +278,7 @@ pub enum Progress<'a> {
 /// Does all of it and leaves the dataset at `out`; `progress` is called from any thread.
 ///
 /// # Errors
-/// The first mistake in the options; what [`ingest`] and the tasks tell; where `out` exists and may not be overwritten;
+/// The first mistake in the options; what [`crate::ingest`] and the tasks tell; where `out` exists and may not be overwritten;
 /// where anything that is tested stands in the training set too, which then leaves nothing at `out`.
 pub fn prepare(
     options: &PrepareOptions,

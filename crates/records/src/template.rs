@@ -6,7 +6,7 @@
 //!
 //! Three steps make it: names, versions, numbers, paths, identifiers, quoted strings and what stands before words such
 //! as `parameter` become the one word [`MASK`]; words that carry no meaning of their own are dropped; words of one
-//! stem or one meaning become one. A word with a capital is a name unless [`TERMS`] has it: the field writes its own
+//! stem or one meaning become one. A word with a capital is a name unless `TERMS` has it: the field writes its own
 //! terms with capitals (`Improper Neutralization of Input`), and without them unlike weaknesses would look alike.
 
 use std::collections::HashSet;

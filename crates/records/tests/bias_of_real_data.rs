@@ -1,5 +1,7 @@
 //! Bias, masking, sampling and probes on all real feeds beside the repository, where they are there.
 
+#![expect(clippy::unwrap_used, reason = "a test of real data may panic where they are not as they should be")]
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
