@@ -96,7 +96,8 @@ impl Explain {
             let id = format!("{entry}/{}", aspect.name);
             let placed = corpus.aspect(&id);
             let phrasing = corpus.phrase(aspect.phrasings, placed.split, &id);
-            let asked = question(phrasing, &format!("{name} ({entry})"));
+            // With its aspect, because two questions about one entry may stand in two splits.
+            let asked = question(phrasing, &format!("{name} ({entry}): {}", aspect.name));
             Subject::undated(id, placed, source).example(&self, Conversation::question(asked, aspect.answer), None)
         })
         .collect()
