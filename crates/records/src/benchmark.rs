@@ -13,21 +13,21 @@
 //! 4. a paragraph is a near-duplicate of an item's text (**near-duplicate**).
 //!
 //! What says nothing is ignored: runs that many items of one benchmark share are its instructions; runs that many texts of the
-//! corpus share are common phrases ([`Benchmarks::ignore_common`], as GPT-3 did with more than 10 documents); short texts that
-//! several items share are its categories.
+//! corpus ([`Benchmarks::ignore_common`]) or examples of many things ([`Benchmarks::ignore_common_among`]) share are common
+//! phrases, as GPT-3 took what more than 10 documents had; short texts that several items share are its categories.
 //!
 //! Examples of training and validation that overlap are taken out ([`crate::gate`]). Test examples stay: nothing is learned from
 //! them, and what they share with a benchmark is counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rayon::prelude::*;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use crate::alike::{Frequencies, Hashes, Postings, Set, hash_run, is_alike, plain_hashes, runs_of_hashes};
+use crate::alike::{Frequencies, Hashes, Postings, Set, hash_run, hash_word, is_alike, plain_hashes, runs_of_hashes};
 use crate::dataset::{Example, Split};
 use crate::dedup::{DEFAULT_THRESHOLD, SHINGLE_WORDS};
 use crate::error::Result;
@@ -116,6 +116,15 @@ struct Item {
     number: u32,
 }
 
+/// A run of words.
+#[derive(Debug)]
+struct Gram {
+    /// The first item that has it.
+    item: u32,
+    /// Many examples have it, so it tells nothing. Set once and never taken back.
+    is_common: AtomicBool,
+}
+
 /// All items of all benchmarks, ready to be looked up.
 #[derive(Debug, Default)]
 pub struct Benchmarks {
@@ -124,8 +133,8 @@ pub struct Benchmarks {
     items: Vec<Item>,
     ids: HashMap<String, u32>,
     texts: Hashes<u32>,
-    /// The item that has a run of words.
-    grams: Hashes<u32>,
+    /// Runs of words by their hashes.
+    grams: Hashes<Gram>,
     /// The first words of runs, [`MIN_GRAM_WORDS`] of them, with the lengths of those runs: bit `n` for `n` words.
     heads: Hashes<u32>,
     near: Near,
@@ -194,6 +203,27 @@ impl Benchmarks {
         self.grams.retain(|gram, _| seen[numbers[gram]].load(Ordering::Relaxed) <= MAX_TEXTS);
     }
 
+    /// Forgets runs of words that more than 10 things of these examples have, by their IDs: answers that many questions
+    /// have in common, such as the name of a weakness, and instructions.
+    pub fn ignore_common_among(&self, examples: &[(Split, Example)]) {
+        let grams_of = |(_, example): &(Split, Example)| {
+            let thing = hash_word(example.id.split('#').next().unwrap_or_default());
+            let mut found = BTreeSet::new();
+            for message in &example.conversation.messages {
+                self.each_gram(&plain_hashes(&message.content), &mut |gram| {
+                    found.extend(self.grams.contains_key(&gram).then_some((gram, thing)));
+                });
+            }
+            found
+        };
+        let mut found: Vec<(u64, u64)> = examples.par_iter().flat_map_iter(grams_of).collect();
+        found.par_sort_unstable();
+        found.dedup();
+        for of_one in found.chunk_by(|left, right| left.0 == right.0).filter(|all| all.len() > MAX_TEXTS as usize) {
+            self.grams[&of_one[0].0].is_common.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// The first overlap of `example` with an item, by the order of the kinds.
     #[must_use]
     pub fn overlap(&self, example: &Example) -> Option<Overlap> {
@@ -256,7 +286,7 @@ impl Benchmarks {
             let gram = hash_run(run);
             if !shared.is_common(gram, false) {
                 *self.heads.entry(hash_run(&run[..MIN_GRAM_WORDS])).or_default() |= 1 << run.len();
-                self.grams.entry(gram).or_insert(item);
+                self.grams.entry(gram).or_insert(Gram { item, is_common: AtomicBool::new(false) });
             }
         }
         self.near.sets.extend(self.near.set_of(&words).map(|set| (set, item)));
@@ -264,7 +294,10 @@ impl Benchmarks {
 
     fn shared_gram(&self, words: &[u64]) -> Option<u32> {
         let mut found = None;
-        self.each_gram(words, &mut |gram| found = found.or_else(|| self.grams.get(&gram).copied()));
+        self.each_gram(words, &mut |gram| {
+            let known = self.grams.get(&gram).filter(|known| !known.is_common.load(Ordering::Relaxed));
+            found = found.or(known.map(|known| known.item));
+        });
         found
     }
 
@@ -393,8 +426,8 @@ mod tests {
         ))
     }
 
-    fn kind(benchmarks: &Benchmarks, id: &str, text: &str) -> Option<(OverlapKind, u32)> {
-        let example = Example {
+    fn example(id: &str, text: &str) -> Example {
+        Example {
             id: id.into(),
             task: "document".into(),
             published: String::new(),
@@ -404,8 +437,11 @@ mod tests {
             private: false,
             conversation: Conversation::document(text),
             gold: None,
-        };
-        benchmarks.overlap(&example).map(|found| (found.kind, found.item))
+        }
+    }
+
+    fn kind(benchmarks: &Benchmarks, id: &str, text: &str) -> Option<(OverlapKind, u32)> {
+        benchmarks.overlap(&example(id, text)).map(|found| (found.kind, found.item))
     }
 
     #[test]
@@ -464,6 +500,20 @@ mod tests {
         assert_eq!(kind(&quiz, "a", texts[0]).map(|one| one.0), Some(OverlapKind::Ngram));
         quiz.ignore_common(&texts);
         assert_ne!(kind(&quiz, "a", &texts[0].replace("silver", "small")).map(|one| one.0), Some(OverlapKind::Ngram));
+    }
+
+    #[test]
+    fn answers_that_many_things_share_are_ignored_and_copies_of_one_thing_are_not() {
+        let quiz = quiz();
+        let examples = |ids: &dyn Fn(usize) -> String| -> Vec<(Split, Example)> {
+            (0..12).map(|n| (Split::Train, example(&ids(n), &format!("{n} {QUESTION} {n}")))).collect()
+        };
+        let of_one = examples(&|n| format!("CVE-2024-0001#{n}"));
+        quiz.ignore_common_among(&of_one);
+        assert_eq!(quiz.overlap(&of_one[0].1).map(|one| one.kind), Some(OverlapKind::Ngram));
+        let of_many = examples(&|n| format!("CVE-2024-{n:04}"));
+        quiz.ignore_common_among(&of_many);
+        assert_ne!(quiz.overlap(&of_many[0].1).map(|one| one.kind), Some(OverlapKind::Ngram));
     }
 
     #[test]

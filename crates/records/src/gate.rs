@@ -16,7 +16,7 @@ use crate::alike::{Frequencies, Hashes, Postings, Set, hash_run, is_alike, plain
 use crate::benchmark::{Benchmarks, OverlapCounts};
 use crate::dataset::{Example, Split};
 use crate::dedup::{Thresholds, shingles};
-use crate::leak::MIN_COMPARED;
+use crate::leak::{MIN_COMPARED, asked_about};
 use crate::task::{Made, Task};
 use crate::template::parts;
 
@@ -65,9 +65,11 @@ impl<'a> Gate<'a> {
 
     /// Takes out of `made` what may not pass, and counts it there.
     pub fn pass(&mut self, task: &dyn Task, made: &mut Made) {
+        self.benchmarks.ignore_common_among(&made.examples);
         let mut keep = self.free_of_benchmarks(&made.examples);
         count(made, OVERLAPS_BENCHMARK, keep.iter().filter(|keep| !**keep).count());
-        let asked: Vec<Option<Asked>> = made.examples.par_iter().map(|(_, one)| self.asked(task.input(one))).collect();
+        let asked: Vec<Option<Asked>> =
+            made.examples.par_iter().map(|(_, one)| self.asked(&asked_about(one, task.input(one)))).collect();
         let mut alike = 0;
         for (at, asked) in in_order(&made.examples, asked) {
             if keep[at] && !self.admits(made.examples[at].0, asked) {

@@ -1,7 +1,9 @@
 //! The independent checker: whether anything that was written stands in two splits.
 //!
 //! It takes every example of every task as it is written ([`LeakCheck::add`]) and compares what is asked about
-//! ([`Task::input`]; of a multiple choice question that is the stem with its options, of a document its text):
+//! ([`Task::input`]; of a multiple choice question that is the stem with its options, of a document its text). Of an
+//! aspect of a catalogue's entry, such as `CWE-79/consequences`, that is the whole question: what is asked about is but
+//! the name of the entry, and its aspects are held out one by one.
 //!
 //! - **same ID**: an ID up to its first `#`. CVE, CWE, CAPEC, ATT&CK and GHSA IDs mean the same everywhere, others within one source.
 //! - **same group**: a group of the placing, such as all functions of one commit.
@@ -18,6 +20,7 @@
 //! of a later split is compared with all earlier ones that have any of its rarest members *anywhere*, which by the
 //! pigeonhole principle are all that could be alike, whatever order the grouping trusts in.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -25,6 +28,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::benchmark::Benchmarks;
+use crate::conversation::Role;
 use crate::dataset::{Example, Split};
 use crate::dedup::{SHINGLE_WORDS, Thresholds, each_plain_word, normalised};
 use crate::error::{Error, Result};
@@ -208,6 +212,7 @@ impl<'a> LeakCheck<'a> {
     }
 
     fn look(&self, split: Split, example: &Example, input: &str) -> Look {
+        let input: &str = &asked_about(example, input);
         let text_key = hash_text(input);
         let is_new = text_key.is_some_and(|key| !self.text_numbers.contains_key(&key));
         let sets = is_new.then(|| {
@@ -397,6 +402,19 @@ fn first_two(witnesses: &Witnesses) -> Option<[(Split, u32); 2]> {
     Some([seen.next()?, seen.next()?])
 }
 
+/// How the IDs of entries of catalogues begin.
+const ENTRY_IDS: &[&str] = &["CWE-", "CAPEC-", "T0", "T1"];
+
+/// What is compared of an example whose task asks about `input`; the file's head tells.
+pub(crate) fn asked_about<'e>(example: &'e Example, input: &'e str) -> Cow<'e, str> {
+    let is_aspect = example.id.contains('/') && ENTRY_IDS.iter().any(|head| example.id.starts_with(head));
+    if !is_aspect {
+        return Cow::Borrowed(input);
+    }
+    let questions = example.conversation.messages.iter().filter(|one| one.role != Role::Assistant);
+    Cow::Owned(questions.map(|one| one.content.as_str()).collect::<Vec<_>>().join("\n\n"))
+}
+
 /// The part of an example's ID that counts, with its source unless it means the same everywhere.
 fn id_key(example: &Example) -> u64 {
     let root = example.id.split('#').next().unwrap_or_default();
@@ -500,6 +518,24 @@ mod tests {
         assert_eq!(id_key(&example("CVE-2024-0001#2", "nvd")), id_key(&example("CVE-2024-0001", "cvelist")));
         assert_eq!(id_key(&example("a.md#1", "wstg")), id_key(&example("a.md", "wstg")));
         assert_ne!(id_key(&example("a.md", "wstg")), id_key(&example("a.md", "asvs")));
+    }
+
+    #[test]
+    fn of_an_aspect_the_whole_question_is_compared() {
+        let example = |id: &str| Example {
+            id: id.into(),
+            task: "explain".into(),
+            published: String::new(),
+            group: 0,
+            sources: vec!["cwe".into()],
+            weight: 1.0,
+            private: false,
+            conversation: crate::conversation::Conversation::question("What is this?\n\nA hole (CWE-79)", "A gap."),
+            gold: None,
+        };
+        assert_eq!(asked_about(&example("CWE-79/meaning"), "A hole"), "What is this?\n\nA hole (CWE-79)");
+        assert_eq!(asked_about(&example("CWE-79"), "A hole"), "A hole");
+        assert_eq!(asked_about(&example("docs/a.md"), "A hole"), "A hole");
     }
 
     #[test]
