@@ -113,6 +113,12 @@ impl Weights {
         Self::read(path, &[path.to_path_buf()], "")
     }
 
+    /// Opens the content of one safetensors file; `path` is what errors call it.
+    pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        let names = parse(path, &bytes)?.names().into_iter().map(|n| (n.to_owned(), 0)).collect();
+        Ok(Self { path: path.to_path_buf(), files: vec![bytes], names, prefix: "" })
+    }
+
     /// The shard files an index names; a name that is not a plain file name is refused.
     fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>> {
         let bad = |reason: String| Error::Index { path: index.to_path_buf(), reason };
@@ -242,6 +248,11 @@ fn encode(values: &[f32], precision: Precision) -> Vec<u8> {
 
 /// Writes tensors into one safetensors file, by way of a sibling that is renamed.
 pub fn write_file(path: &Path, tensors: &[Stored<'_>], precision: Precision) -> Result<()> {
+    write_atomically(path, &to_bytes(path, tensors, precision)?)
+}
+
+/// Tensors as the content of one safetensors file; `path` is what errors call it.
+pub fn to_bytes(path: &Path, tensors: &[Stored<'_>], precision: Precision) -> Result<Vec<u8>> {
     let dtype = match precision {
         Precision::F32 => Dtype::F32,
         Precision::F16 => Dtype::F16,
@@ -252,8 +263,7 @@ pub fn write_file(path: &Path, tensors: &[Stored<'_>], precision: Precision) -> 
     let views = tensors.iter().zip(&bytes).map(|(t, b)| Ok((t.name, TensorView::new(dtype, t.shape.to_vec(), b)?)));
     let views: Vec<_> = views.collect::<std::result::Result<_, _>>().map_err(bad)?;
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let content = safetensors::serialize(views, Some(metadata)).map_err(bad)?;
-    write_atomically(path, &content)
+    safetensors::serialize(views, Some(metadata)).map_err(bad)
 }
 
 /// Writes a file whole or not at all.

@@ -58,6 +58,9 @@ pub enum Error {
     /// From the model.
     #[error(transparent)]
     Model(#[from] wardsmith_model::Error),
+    /// From the key.
+    #[error(transparent)]
+    Key(#[from] wardsmith_vault::Error),
     /// From the loader.
     #[error(transparent)]
     Tokens(#[from] wardsmith_tokens::Error),

@@ -2,13 +2,18 @@
 //!
 //! `checkpoints/state-N.safetensors` holds the trainable tensors with both moments; `checkpoints/state.json` names it
 //! and is renamed into place last, so a crash leaves either the old checkpoint or the new one.
+//!
+//! With a key, all files with tensors are sealed by the age format and end in `.age`; `state.json` holds counters, losses
+//! and digests, and stays readable.
 
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use wardsmith_model::Model;
-use wardsmith_model::weights::{Precision, Stored, Weights, write_atomically, write_file};
+use wardsmith_model::weights::{Precision, Stored, Weights, to_bytes, write_atomically};
 use wardsmith_tokens::Cursor;
+use wardsmith_vault::{EXTENSION, Key};
 
 use crate::adamw::AdamW;
 use crate::error::{Error, Result};
@@ -65,22 +70,49 @@ impl State {
 #[derive(Clone, Debug)]
 pub struct Checkpoints {
     folder: PathBuf,
+    key: Option<Key>,
 }
 
 impl Checkpoints {
-    /// Those of `run`; the folder is made when missing.
-    pub fn new(run: &Path) -> Result<Self> {
+    /// Those of `run`, sealed if there is a key; the folder is made when missing.
+    pub fn new(run: &Path, key: Option<Key>) -> Result<Self> {
         let folder = run.join("checkpoints");
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
-        Ok(Self { folder })
+        Ok(Self { folder, key })
     }
 
     fn tensors(&self, step: u64) -> PathBuf {
-        self.folder.join(format!("state-{step}.safetensors"))
+        self.file(&format!("state-{step}.safetensors"))
     }
 
     fn best(&self) -> PathBuf {
-        self.folder.join("best.safetensors")
+        self.file("best.safetensors")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        let suffix = self.key.as_ref().map_or(String::new(), |_| format!(".{EXTENSION}"));
+        self.folder.join(format!("{name}{suffix}"))
+    }
+
+    fn write(&self, path: &Path, tensors: &[Stored<'_>]) -> Result<()> {
+        let plain = to_bytes(path, tensors, Precision::F32)?;
+        let content = match &self.key {
+            None => plain,
+            Some(key) => {
+                let mut sealing = key.seal(Vec::with_capacity(plain.len() + plain.len() / 4096 + 1024))?;
+                sealing.write_all(&plain).map_err(|e| Error::io("encrypt", path, e))?;
+                sealing.finish().map_err(|e| Error::io("encrypt", path, e))?
+            }
+        };
+        Ok(write_atomically(path, &content)?)
+    }
+
+    fn read(&self, path: &Path) -> Result<Weights> {
+        let Some(key) = &self.key else { return Ok(Weights::open_file(path)?) };
+        let file = std::fs::File::open(path).map_err(|e| Error::io("read", path, e))?;
+        let mut plain = Vec::new();
+        key.open(file)?.read_to_end(&mut plain).map_err(|e| Error::io("decrypt", path, e))?;
+        Ok(Weights::from_bytes(path, plain)?)
     }
 
     /// Saves everything; the previous checkpoint is removed only when the new one is complete.
@@ -100,7 +132,7 @@ impl Checkpoints {
                 names.iter().zip(values).map(|(name, values)| Stored { name, shape: &param.shape, values })
             })
             .collect();
-        write_file(&self.tensors(state.step), &tensors, Precision::F32)?;
+        self.write(&self.tensors(state.step), &tensors)?;
         let text = serde_json::to_string_pretty(state).expect("a state is plain data");
         write_atomically(&self.folder.join("state.json"), text.as_bytes())?;
         self.remove_others(state.step);
@@ -136,7 +168,7 @@ impl Checkpoints {
 
     /// Puts a saved state's tensors back.
     pub fn restore(&self, state: &State, model: &mut Model, optimiser: &mut AdamW) -> Result<()> {
-        let weights = Weights::open_file(&self.tensors(state.step))?;
+        let weights = self.read(&self.tensors(state.step))?;
         for moments in &mut optimiser.moments {
             let param = &mut model.params[moments.id];
             param.value = weights.values(&param.name, &param.shape)?;
@@ -156,7 +188,7 @@ impl Checkpoints {
             .filter(|(_, p)| p.trainable)
             .map(|(_, p)| Stored { name: &p.name, shape: &p.shape, values: &p.value })
             .collect();
-        Ok(write_file(&self.best(), &tensors, Precision::F32)?)
+        self.write(&self.best(), &tensors)
     }
 
     /// Puts the best tensors back, if some were kept; says whether.
@@ -164,7 +196,7 @@ impl Checkpoints {
         if !self.best().exists() {
             return Ok(false);
         }
-        let weights = Weights::open_file(&self.best())?;
+        let weights = self.read(&self.best())?;
         for (_, param) in model.params.iter_mut().filter(|(_, p)| p.trainable) {
             param.value = weights.values(&param.name, &param.shape)?;
         }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use wardsmith_model::Batch;
+use wardsmith_vault::Key;
 
 use crate::error::{Error, Result};
 use crate::feed::Feed;
@@ -28,6 +29,8 @@ pub struct RunOptions {
     pub fingerprint: String,
     /// Show a bar or lines.
     pub show_progress: bool,
+    /// Seals the checkpoints, and opens them again.
+    pub key: Option<Key>,
 }
 
 /// How a run ended.
@@ -70,7 +73,7 @@ pub fn run(
     options: &RunOptions,
     stop: &AtomicBool,
 ) -> Result<Outcome> {
-    let checkpoints = Checkpoints::new(folder)?;
+    let checkpoints = Checkpoints::new(folder, options.key.clone())?;
     let mut state = State::start(options.fingerprint.clone());
     if let Some(saved) = checkpoints.state()? {
         if saved.fingerprint != options.fingerprint {

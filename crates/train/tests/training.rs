@@ -16,6 +16,7 @@ use wardsmith_train::run::Ending;
 use wardsmith_train::schedule::{Schedule, Shape};
 use wardsmith_train::step::Trainer;
 use wardsmith_train::{Error, RunOptions, run};
+use wardsmith_vault::Key;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/parity")
@@ -111,6 +112,7 @@ fn options(total_steps: u64) -> RunOptions {
         patience: 0,
         fingerprint: "test".into(),
         show_progress: false,
+        key: None,
     }
 }
 
@@ -124,6 +126,25 @@ fn bytes(trainer: &Trainer) -> Vec<u32> {
     trainer.model.params.iter().flat_map(|(_, p)| p.value.iter().map(|x| x.to_bits())).collect()
 }
 
+/// Ends the loop before step 9 without a word.
+struct Killed(Patterns);
+
+impl Feed for Killed {
+    fn next_step(&mut self) -> Vec<Batch> {
+        assert!(self.0.position < 8, "killed here");
+        self.0.next_step()
+    }
+    fn cursor(&self) -> Cursor {
+        self.0.cursor()
+    }
+    fn seek(&mut self, cursor: Cursor) -> wardsmith_train::Result<()> {
+        self.0.seek(cursor)
+    }
+    fn epochs_done(&self) -> f64 {
+        self.0.epochs_done()
+    }
+}
+
 #[test]
 fn a_run_that_is_killed_and_resumed_ends_with_the_same_bytes() {
     let validation = [pattern(1000)];
@@ -131,23 +152,7 @@ fn a_run_that_is_killed_and_resumed_ends_with_the_same_bytes() {
     let never = AtomicBool::new(false);
     let mut first = fresh();
     run(&mut first, &mut Patterns { position: 0 }, &validation, whole.path(), &options(20), &never).unwrap();
-    // Killed: the loop stops after step 8 without a word; its last checkpoint is of step 6.
-    struct Killed(Patterns);
-    impl Feed for Killed {
-        fn next_step(&mut self) -> Vec<Batch> {
-            assert!(self.0.position < 8, "killed here");
-            self.0.next_step()
-        }
-        fn cursor(&self) -> Cursor {
-            self.0.cursor()
-        }
-        fn seek(&mut self, cursor: Cursor) -> wardsmith_train::Result<()> {
-            self.0.seek(cursor)
-        }
-        fn epochs_done(&self) -> f64 {
-            self.0.epochs_done()
-        }
-    }
+    // The loop stops after step 8 without a word; its last checkpoint is of step 6.
     let killed = std::panic::catch_unwind(|| {
         run(
             &mut fresh(),
@@ -171,6 +176,37 @@ fn a_run_that_is_killed_and_resumed_ends_with_the_same_bytes() {
             .collect()
     };
     assert_eq!(losses(whole.path()), losses(cut.path()), "the metrics are those of one run");
+}
+
+fn key() -> Key {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), Key::generate_text()).unwrap();
+    Key::from_file(file.path()).unwrap()
+}
+
+#[test]
+fn sealed_checkpoints_resume_to_the_same_bytes_and_only_by_their_key() {
+    let validation = [pattern(1000)];
+    let sealed = RunOptions { key: Some(key()), ..options(12) };
+    let (plain, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let never = AtomicBool::new(false);
+    let mut first = fresh();
+    run(&mut first, &mut Patterns { position: 0 }, &validation, plain.path(), &options(12), &never).unwrap();
+    let killed = std::panic::catch_unwind(|| {
+        let mut feed = Killed(Patterns { position: 0 });
+        run(&mut fresh(), &mut feed, &validation, folder.path(), &sealed, &AtomicBool::new(false))
+    });
+    assert!(killed.is_err());
+    let entries = std::fs::read_dir(folder.path().join("checkpoints")).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["best.safetensors.age", "state-6.safetensors.age", "state.json"]);
+    let other = RunOptions { key: Some(key()), ..sealed.clone() };
+    let error = run(&mut fresh(), &mut Patterns { position: 0 }, &validation, folder.path(), &other, &never);
+    assert!(matches!(error.unwrap_err(), Error::Key(_)));
+    let mut second = fresh();
+    run(&mut second, &mut Patterns { position: 0 }, &validation, folder.path(), &sealed, &never).unwrap();
+    assert_eq!(bytes(&first), bytes(&second));
 }
 
 #[test]

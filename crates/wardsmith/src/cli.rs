@@ -127,7 +127,8 @@ pub(crate) struct Prepare {
     /// Replace an existing dataset.
     #[arg(long)]
     pub overwrite: bool,
-    /// Encrypt all files with data, by the age format. Tokenizers, checkpoints, models and exports are not encrypted.
+    /// Encrypt all files with data, and the checkpoints of runs on it, by the age format. Tokenizers, finished models and exports
+    /// are not encrypted.
     #[arg(long)]
     pub encrypt: bool,
     /// Write nothing, but tell what becomes of one record and why: a CVE, CWE, CAPEC, technique or document ID.

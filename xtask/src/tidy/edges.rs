@@ -16,7 +16,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("wardsmith-tables", &["wardsmith-records"]),
     ("wardsmith-model", &[]),
     ("wardsmith-tokens", &["wardsmith-records"]),
-    ("wardsmith-train", &["wardsmith-tokens", "wardsmith-model"]),
+    ("wardsmith-train", &["wardsmith-tokens", "wardsmith-model", "wardsmith-vault"]),
     (
         "wardsmith",
         &[

@@ -14,6 +14,7 @@ use wardsmith_train::run::Ending;
 use wardsmith_train::schedule::Schedule;
 use wardsmith_train::step::Trainer;
 use wardsmith_train::{Outcome, RunOptions, run as train};
+use wardsmith_vault::Key;
 
 use crate::model_manifest::{ModelManifest, Sources};
 use crate::recipe::{HeadRecipe, Recipe, Start, TrainLength, TrainRecipe, Warmup};
@@ -96,6 +97,8 @@ struct Job<'a> {
     validation: Vec<Batch>,
     steps: u64,
     manifest: ModelManifest,
+    /// Seals the checkpoints, where the dataset is sealed.
+    seal: Option<Key>,
 }
 
 impl<'a> Job<'a> {
@@ -133,7 +136,8 @@ impl<'a> Job<'a> {
         let tasks = mix.iter().map(|(task, _)| (task.name().to_owned(), dataset.labels(task.name()).to_vec()));
         let manifest = ModelManifest::new(tasks.collect(), train.max_len_tokens, sources);
         resolved::set_special_tokens(&mut model.config, renderer.tokenizer());
-        Ok(Self { train, model, renderer, loader, validation, steps, manifest })
+        let seal = if dataset.is_sealed() { keys::key()? } else { None };
+        Ok(Self { train, model, renderer, loader, validation, steps, manifest, seal })
     }
 
     fn announce(&self) {
@@ -170,6 +174,7 @@ impl<'a> Job<'a> {
             patience: u32::try_from(train_recipe.patience).unwrap_or(u32::MAX),
             fingerprint: self.manifest.run_sha256.clone(),
             show_progress: true,
+            key: self.seal,
         };
         let adamw = AdamWOptions {
             beta1: train_recipe.beta1,

@@ -136,6 +136,9 @@ fn what_is_encrypted_is_learned_and_measured_and_leaves_no_plain_text() {
     std::fs::write(at.join("base.toml"), recipe).unwrap();
     with_key(&["tune", "base.toml", "--out", "base"]);
     assert!(!at.join("base/shards").exists(), "tokens are text");
+    let checkpoints = std::fs::read_dir(at.join("base/checkpoints")).unwrap();
+    let names: Vec<_> = checkpoints.map(|one| one.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(names.len() > 1 && names.iter().all(|name| name == "state.json" || name.ends_with(".age")), "{names:?}");
     with_key(&["eval", "--model", "base/model", "--data", "data", "--max-examples", "20", "--out", "report"]);
     assert!(std::fs::read_to_string(at.join("report/report.html")).unwrap().contains("(private)"));
     for part in ["data", "base", "report"] {
