@@ -4,7 +4,7 @@
 
 use crate::error::Result;
 use crate::layers::attention::{Attention, AttentionSaved, Layout, Projections};
-use crate::layers::linear::{Backward, Linear, Purpose};
+use crate::layers::linear::{Backward, Linear};
 use crate::layers::mlp::{Mlp, MlpSaved};
 use crate::layers::norm::Norm;
 use crate::layers::workspace::Workspace;
@@ -192,8 +192,8 @@ impl Decoder {
     }
 
     /// Packs all weights.
-    pub fn pack(&mut self, params: &Params, purpose: Purpose) {
-        self.linears_mut().for_each(|l| l.pack(params, purpose));
+    pub fn pack(&mut self, params: &Params) {
+        self.linears_mut().for_each(|l| l.pack(params));
     }
 
     fn layout<'a>(&'a self, tokens: Tokens<'a>) -> Layout<'a> {
@@ -324,7 +324,7 @@ impl Block {
             gradients: &mut *gradients,
             workspace: &mut *workspace,
         };
-        self.mlp.backward(pass, &saved.mlp);
+        self.mlp.backward(params, pass, &saved.mlp);
         self.mlp_norm.backward(params, d_x, &saved.middle, &d_normed, gradients);
         self.attention_norm.forward(params, &mut normed, &saved.x);
         let pass = Backward {
@@ -334,7 +334,7 @@ impl Block {
             gradients: &mut *gradients,
             workspace: &mut *workspace,
         };
-        self.attention.backward(pass, &saved.attention, layout);
+        self.attention.backward(params, pass, &saved.attention, layout);
         self.attention_norm.backward(params, d_x, &saved.x, &d_normed, gradients);
         saved.attention.release(workspace);
         saved.mlp.release(workspace);

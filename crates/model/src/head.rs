@@ -84,7 +84,7 @@ impl Head {
                 gradients: &mut *gradients,
                 workspace: &mut *workspace,
             };
-            self.linear.backward(pass, Write::SET);
+            self.linear.backward(params, pass, Write::SET);
             workspace.give(logits);
         }
         let mut d_rows = workspace.zeros(rows.len());

@@ -7,11 +7,19 @@ use crate::error::{Error, Result};
 use crate::families::Family;
 use crate::head::{Head, HeadKind};
 use crate::layers::linear::Linear;
-pub use crate::layers::linear::Purpose;
 use crate::layers::workspace::Workspace;
 use crate::params::{Gradients, Params};
 use crate::spec::DecoderSpec;
 use crate::weights::{Init, TensorSource};
+
+/// Whether backward passes will be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Forward only.
+    Inference,
+    /// Forward and backward.
+    Training,
+}
 
 /// A supervised position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,15 +105,15 @@ impl Model {
 
     /// Packs all weights from their current values.
     pub fn pack(&mut self) {
-        self.decoder.pack(&self.params, self.purpose);
-        self.head.linear.pack(&self.params, self.purpose);
+        self.decoder.pack(&self.params);
+        self.head.linear.pack(&self.params);
     }
 
     /// Packs again what an optimiser step has changed.
     pub fn repack(&mut self) {
-        let (params, purpose) = (&self.params, self.purpose);
-        self.decoder.linears_mut().for_each(|l| l.repack(params, purpose));
-        self.head.linear.repack(params, purpose);
+        let params = &self.params;
+        self.decoder.linears_mut().for_each(|l| l.repack(params));
+        self.head.linear.repack(params);
     }
 
     /// Refuses ids, lengths or targets that do not fit the model.

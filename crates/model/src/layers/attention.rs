@@ -187,9 +187,9 @@ impl Attention {
     }
 
     /// Overwrites `d_x` with the gradient of the input `x`.
-    pub fn backward(&self, pass: Backward<'_>, saved: &AttentionSaved, layout: Layout<'_>) {
+    pub fn backward(&self, params: &Params, pass: Backward<'_>, saved: &AttentionSaved, layout: Layout<'_>) {
         let Backward { d_x, x, d_y, gradients, workspace } = pass;
-        let mut d_heads = self.heads_gradient(d_y, saved, gradients, workspace);
+        let mut d_heads = self.heads_gradient(params, d_y, saved, (&mut *gradients, &mut *workspace));
         let mut d = [workspace.take(saved.q.len()), workspace.take(saved.k.len()), workspace.take(saved.v.len())];
         let [d_q, d_k, d_v] = &mut d;
         let qkv = Qkv { q: &saved.q, k: &saved.k, v: &saved.v };
@@ -210,7 +210,7 @@ impl Attention {
             let write = if i == 0 { Write::SET } else { Write::ADD };
             let one =
                 Backward { d_x: &mut *d_x, x, d_y: &d_heads, gradients: &mut *gradients, workspace: &mut *workspace };
-            linear.backward(one, write);
+            linear.backward(params, one, write);
         }
         d.into_iter().for_each(|b| workspace.give(b));
         workspace.give(d_heads);
@@ -219,14 +219,14 @@ impl Attention {
     /// Through the output projection: the gradient of the heads, head-major.
     fn heads_gradient(
         &self,
+        params: &Params,
         d_y: &[f32],
         saved: &AttentionSaved,
-        gradients: &mut Gradients,
-        workspace: &mut Workspace,
+        (gradients, workspace): (&mut Gradients, &mut Workspace),
     ) -> Vec<f32> {
         let mut d_attended = workspace.take(saved.attended.len());
         let pass = Backward { d_x: &mut d_attended, x: &saved.attended, d_y, gradients, workspace: &mut *workspace };
-        self.output.backward(pass, Write::SET);
+        self.output.backward(params, pass, Write::SET);
         let mut d_heads = workspace.take(saved.attended.len());
         let layout = HeadLayout::plain(self.shape.kv_heads * self.shape.group, self.shape.head_dim);
         layout.gather(&mut d_heads, &d_attended, self.shape.head_dim);

@@ -61,26 +61,26 @@ impl Mlp {
     }
 
     /// Overwrites `d_x` with the gradient of the input `x`; the activated values are computed again.
-    pub fn backward(&self, pass: Backward<'_>, saved: &MlpSaved) {
+    pub fn backward(&self, params: &Params, pass: Backward<'_>, saved: &MlpSaved) {
         let Backward { d_x, x, d_y, gradients, workspace } = pass;
         let mut hidden = workspace.take(saved.up.len());
         let mut d_hidden = workspace.take(saved.up.len());
         self.activate(&mut hidden, saved);
         let down =
             Backward { d_x: &mut d_hidden, x: &hidden, d_y, gradients: &mut *gradients, workspace: &mut *workspace };
-        self.down.backward(down, Write::SET);
+        self.down.backward(params, down, Write::SET);
         match (&self.gate, &saved.gate) {
             (Some(gate), Some(gate_values)) => {
                 // `hidden` is free now and takes the gradient of `up`.
                 let mut d_gate = workspace.take(saved.up.len());
                 gated_backward(self.activation, (&mut d_gate, &mut hidden), &d_hidden, gate_values, &saved.up);
-                Self::into(&self.up, d_x, x, &hidden, (gradients, workspace), Write::SET);
-                Self::into(gate, d_x, x, &d_gate, (gradients, workspace), Write::ADD);
+                Self::into((params, &self.up), d_x, x, &hidden, (gradients, workspace), Write::SET);
+                Self::into((params, gate), d_x, x, &d_gate, (gradients, workspace), Write::ADD);
                 workspace.give(d_gate);
             }
             _ => {
                 activation_backward(self.activation, &mut d_hidden, &saved.up);
-                Self::into(&self.up, d_x, x, &d_hidden, (gradients, workspace), Write::SET);
+                Self::into((params, &self.up), d_x, x, &d_hidden, (gradients, workspace), Write::SET);
             }
         }
         workspace.give(hidden);
@@ -88,13 +88,13 @@ impl Mlp {
     }
 
     fn into(
-        linear: &Linear,
+        (params, linear): (&Params, &Linear),
         d_x: &mut [f32],
         x: &[f32],
         d_y: &[f32],
         (gradients, workspace): (&mut Gradients, &mut Workspace),
         write: Write,
     ) {
-        linear.backward(Backward { d_x, x, d_y, gradients, workspace }, write);
+        linear.backward(params, Backward { d_x, x, d_y, gradients, workspace }, write);
     }
 }

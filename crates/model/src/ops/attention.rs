@@ -5,11 +5,13 @@
 //! ALiBi: Press et al. 2021.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::exp;
-use super::matmul::{Packed, View, Write, matmul_here};
+use super::kernel::NR;
+use super::matmul::{Packed, Right, View, Write, matmul_here};
 
 /// What an attention layer is like.
 #[derive(Clone, Debug)]
@@ -29,14 +31,24 @@ pub struct AttentionShape {
 }
 
 impl AttentionShape {
+    /// The keys that any of these queries sees, from the start of a panel on.
+    fn keys(&self, queries: &Range<usize>) -> Range<usize> {
+        let first = self.window.map_or(0, |w| (queries.start + 1).saturating_sub(w));
+        first / NR * NR..queries.end
+    }
+
     fn slope(&self, head: usize) -> f32 {
         self.slopes.get(head).copied().unwrap_or(0.0)
     }
 }
 
+/// Queries that are computed together: what lies after the last of them is not.
+const QUERIES: usize = 48;
+
 #[derive(Default)]
 struct Scratch {
-    packed: Packed,
+    keys: Packed,
+    values: Packed,
     probabilities: Vec<f32>,
     d_scores: Vec<f32>,
 }
@@ -58,18 +70,20 @@ pub struct Qkv<'a> {
 
 /// `out` (kv_heads, group, T, head_dim) = softmax(scale · q kᵀ + bias) v, document by document.
 pub fn attention_forward(out: &mut [f32], qkv: Qkv<'_>, lengths: &[usize], shape: &AttentionShape) {
-    let tokens: usize = lengths.iter().sum();
-    let head = tokens * shape.head_dim;
-    out.par_chunks_mut(head).enumerate().for_each(|(h, out)| {
-        let (q, kv) = (&qkv.q[h * head..][..head], h / shape.group * head);
+    let d = shape.head_dim;
+    let head = lengths.iter().sum::<usize>() * d;
+    pieces(out, lengths, d).into_par_iter().with_max_len(1).for_each(|(h, span, out)| {
+        let (q, kv) = (&qkv.q[h * head..][span.clone()], h / shape.group * head);
+        let (k, v) = (&qkv.k[kv..][span.clone()], &qkv.v[kv..][span]);
         SCRATCH.with_borrow_mut(|scratch| {
-            for span in spans(lengths, shape.head_dim) {
-                let n = span.len() / shape.head_dim;
-                let (k, v) = (&qkv.k[kv..][span.clone()], &qkv.v[kv..][span.clone()]);
-                probabilities(scratch, &q[span.clone()], k, shape, h);
-                scratch.packed.fill_here(View::rows(v, shape.head_dim), n, shape.head_dim);
-                let p = View::rows(&scratch.probabilities, n);
-                matmul_here(&mut out[span], p, n, &scratch.packed, Write::SET);
+            let n = k.len() / d;
+            scratch.keys.fill_here(View::transposed(k, d), d, n);
+            for queries in blocks(n) {
+                let keys = shape.keys(&queries);
+                probabilities(scratch, &q[queries.start * d..queries.end * d], (&queries, &keys), shape, h);
+                let p = View::rows(&scratch.probabilities, keys.len());
+                let v = Right::rows(&v[keys.start * d..keys.end * d], d);
+                matmul_here(&mut out[queries.start * d..queries.end * d], p, queries.len(), v, Write::SET);
             }
         });
     });
@@ -94,45 +108,59 @@ pub fn attention_backward(
     lengths: &[usize],
     shape: &AttentionShape,
 ) {
-    let tokens: usize = lengths.iter().sum();
-    let head = tokens * shape.head_dim;
-    gradient
-        .d_q
-        .par_chunks_mut(head * shape.group)
-        .zip(gradient.d_k.par_chunks_mut(head))
-        .zip(gradient.d_v.par_chunks_mut(head))
-        .enumerate()
-        .for_each(|(kv, ((d_q, d_k), d_v))| {
-            for g in 0..shape.group {
-                let h = kv * shape.group + g;
-                let d_q = &mut d_q[g * head..][..head];
-                let write = if g == 0 { Write::SET } else { Write::ADD };
-                let one = Head {
-                    h,
-                    write,
-                    q: &qkv.q[h * head..][..head],
-                    k: &qkv.k[kv * head..][..head],
-                    v: &qkv.v[kv * head..][..head],
-                    d_out: &d_out[h * head..][..head],
-                };
-                SCRATCH.with_borrow_mut(|scratch| {
-                    for span in spans(lengths, shape.head_dim) {
-                        let out = QkvGradient {
-                            d_q: &mut d_q[span.clone()],
-                            d_k: &mut d_k[span.clone()],
-                            d_v: &mut d_v[span.clone()],
-                        };
-                        one.document(scratch, out, span, shape);
-                    }
-                });
-            }
-        });
+    let d = shape.head_dim;
+    let head = lengths.iter().sum::<usize>() * d;
+    let QkvGradient { d_q, d_k, d_v } = gradient;
+    let keys = pieces(d_k, lengths, d).into_iter().zip(pieces(d_v, lengths, d));
+    let tasks: Vec<_> = keys.zip(grouped(d_q, lengths, shape)).collect();
+    tasks.into_par_iter().with_max_len(1).for_each(|((((kv, span, d_k), (_, _, d_v)), d_q))| {
+        for (g, d_q) in d_q.into_iter().enumerate() {
+            let h = kv * shape.group + g;
+            let one = Head {
+                h,
+                first: g == 0,
+                q: &qkv.q[h * head..][span.clone()],
+                k: &qkv.k[kv * head..][span.clone()],
+                v: &qkv.v[kv * head..][span.clone()],
+                d_out: &d_out[h * head..][span.clone()],
+            };
+            let out = QkvGradient { d_q, d_k: &mut *d_k, d_v: &mut *d_v };
+            SCRATCH.with_borrow_mut(|scratch| one.backward(scratch, out, shape));
+        }
+    });
 }
 
-/// One query head of the backward pass.
+type Piece<'a> = (usize, Range<usize>, &'a mut [f32]);
+
+/// The parts of a head-major (heads, T, d) buffer, a head and a document at a time, with the document's elements in a head.
+fn pieces<'a>(x: &'a mut [f32], lengths: &[usize], d: usize) -> Vec<Piece<'a>> {
+    let head = lengths.iter().sum::<usize>() * d;
+    let mut all = Vec::new();
+    for (h, mut rest) in x.chunks_exact_mut(head.max(1)).enumerate() {
+        for span in spans(lengths, d) {
+            let (piece, tail) = rest.split_at_mut(span.len());
+            all.push((h, span, piece));
+            rest = tail;
+        }
+    }
+    all
+}
+
+/// For each key/value head and document the pieces of its query heads.
+fn grouped<'a>(d_q: &'a mut [f32], lengths: &[usize], shape: &AttentionShape) -> Vec<Vec<&'a mut [f32]>> {
+    let documents = lengths.len();
+    let mut groups: Vec<Vec<&mut [f32]>> = (0..shape.kv_heads * documents).map(|_| Vec::new()).collect();
+    for (i, (h, _, piece)) in pieces(d_q, lengths, shape.head_dim).into_iter().enumerate() {
+        groups[h / shape.group * documents + i % documents].push(piece);
+    }
+    groups
+}
+
+/// One query head of the backward pass over one document.
 struct Head<'a> {
     h: usize,
-    write: Write,
+    /// The first of its group: it overwrites the gradients of keys and values.
+    first: bool,
     q: &'a [f32],
     k: &'a [f32],
     v: &'a [f32],
@@ -141,30 +169,34 @@ struct Head<'a> {
 
 impl Head<'_> {
     #[expect(clippy::needless_pass_by_value, reason = "it holds the only way to write into the gradients")]
-    fn document(
-        &self,
-        scratch: &mut Scratch,
-        out: QkvGradient<'_>,
-        span: std::ops::Range<usize>,
-        shape: &AttentionShape,
-    ) {
+    fn backward(&self, scratch: &mut Scratch, out: QkvGradient<'_>, shape: &AttentionShape) {
         let d = shape.head_dim;
-        let n = span.len() / d;
-        let (q, k, v, d_out) = (&self.q[span.clone()], &self.k[span.clone()], &self.v[span.clone()], &self.d_out[span]);
-        probabilities(scratch, q, k, shape, self.h);
-        // d_v += pᵀ · d_out
-        scratch.packed.fill_here(View::rows(d_out, d), n, d);
-        matmul_here(out.d_v, View::transposed(&scratch.probabilities, n), n, &scratch.packed, self.write);
-        // d_p = d_out · vᵀ, then through the softmax
-        scratch.packed.fill_here(View::transposed(v, d), d, n);
-        scratch.d_scores.resize(n * n, 0.0);
-        matmul_here(&mut scratch.d_scores, View::rows(d_out, d), n, &scratch.packed, Write::SET);
-        softmax_backward(&mut scratch.d_scores, &scratch.probabilities, n, shape.scale);
-        // d_q = d_s · k, d_k += d_sᵀ · q
-        scratch.packed.fill_here(View::rows(k, d), n, d);
-        matmul_here(out.d_q, View::rows(&scratch.d_scores, n), n, &scratch.packed, Write::SET);
-        scratch.packed.fill_here(View::rows(q, d), n, d);
-        matmul_here(out.d_k, View::transposed(&scratch.d_scores, n), n, &scratch.packed, self.write);
+        let n = self.k.len() / d;
+        if self.first {
+            out.d_k.fill(0.0);
+            out.d_v.fill(0.0);
+            scratch.keys.fill_here(View::transposed(self.k, d), d, n);
+            scratch.values.fill_here(View::transposed(self.v, d), d, n);
+        }
+        for queries in blocks(n) {
+            let keys = shape.keys(&queries);
+            let (rows, columns) = (queries.start * d..queries.end * d, keys.start * d..keys.end * d);
+            let (q, d_out) = (&self.q[rows.clone()], &self.d_out[rows.clone()]);
+            probabilities(scratch, q, (&queries, &keys), shape, self.h);
+            // d_v += pᵀ · d_out
+            let p = View::transposed(&scratch.probabilities, keys.len());
+            matmul_here(&mut out.d_v[columns.clone()], p, keys.len(), Right::rows(d_out, d), Write::ADD);
+            // d_p = d_out · vᵀ, then through the softmax
+            scratch.d_scores.resize(queries.len() * keys.len(), 0.0);
+            let values = Right::Columns { panels: &scratch.values, from: keys.start, n: keys.len() };
+            matmul_here(&mut scratch.d_scores, View::rows(d_out, d), queries.len(), values, Write::SET);
+            softmax_backward(&mut scratch.d_scores, &scratch.probabilities, keys.len(), shape.scale);
+            // d_q = d_s · k, d_k += d_sᵀ · q
+            let (d_s, k) = (View::rows(&scratch.d_scores, keys.len()), Right::rows(&self.k[columns.clone()], d));
+            matmul_here(&mut out.d_q[rows], d_s, queries.len(), k, Write::SET);
+            let d_s = View::transposed(&scratch.d_scores, keys.len());
+            matmul_here(&mut out.d_k[columns], d_s, keys.len(), Right::rows(q, d), Write::ADD);
+        }
     }
 }
 
@@ -176,23 +208,35 @@ fn softmax_backward(d_scores: &mut [f32], probabilities: &[f32], n: usize, scale
     }
 }
 
-/// Fills `scratch.probabilities` (n, n) for one document of one head; zero where a query must not look.
-fn probabilities(scratch: &mut Scratch, q: &[f32], k: &[f32], shape: &AttentionShape, head: usize) {
-    let n = q.len() / shape.head_dim;
-    scratch.packed.fill_here(View::transposed(k, shape.head_dim), shape.head_dim, n);
-    scratch.probabilities.resize(n * n, 0.0);
+/// Fills `scratch.probabilities` (queries, keys) for some queries of one document and head; zero where one must not look.
+fn probabilities(
+    scratch: &mut Scratch,
+    q: &[f32],
+    (queries, keys): (&Range<usize>, &Range<usize>),
+    shape: &AttentionShape,
+    head: usize,
+) {
+    let n = keys.len();
+    scratch.probabilities.resize(queries.len() * n, 0.0);
     let scores = &mut scratch.probabilities;
-    matmul_here(scores, View::rows(q, shape.head_dim), n, &scratch.packed, Write::SET.scaled(shape.scale));
+    let right = Right::Columns { panels: &scratch.keys, from: keys.start, n };
+    matmul_here(scores, View::rows(q, shape.head_dim), queries.len(), right, Write::SET.scaled(shape.scale));
     let slope = shape.slope(head);
-    for (i, row) in scores.chunks_exact_mut(n).enumerate() {
-        let first = shape.window.map_or(0, |w| (i + 1).saturating_sub(w));
+    for (i, row) in queries.clone().zip(scores.chunks_exact_mut(n)) {
+        let first = shape.window.map_or(0, |w| (i + 1).saturating_sub(w)) - keys.start;
+        let own = i - keys.start;
         row[..first].fill(0.0);
-        row[i + 1..].fill(0.0);
+        row[own + 1..].fill(0.0);
         if slope != 0.0 {
-            row[first..=i].iter_mut().enumerate().for_each(|(j, s)| *s -= slope * (i - first - j) as f32);
+            row[first..=own].iter_mut().enumerate().for_each(|(j, s)| *s -= slope * (own - first - j) as f32);
         }
-        softmax(&mut row[first..=i]);
+        softmax(&mut row[first..=own]);
     }
+}
+
+/// The queries of a document of `n` tokens, some at a time.
+fn blocks(n: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..n).step_by(QUERIES).map(move |start| start..n.min(start + QUERIES))
 }
 
 /// Turns scores into probabilities, in place.
@@ -203,7 +247,7 @@ pub fn softmax(row: &mut [f32]) {
 }
 
 /// The element ranges of each document in a head's (T, head_dim) block.
-fn spans(lengths: &[usize], head_dim: usize) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+fn spans(lengths: &[usize], head_dim: usize) -> impl Iterator<Item = Range<usize>> + '_ {
     lengths.iter().scan(0, move |start, n| {
         let span = *start..*start + n * head_dim;
         *start = span.end;

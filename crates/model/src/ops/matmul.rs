@@ -1,22 +1,28 @@
-//! Matrix products `C = alpha · A · B (+ C)` with B packed once into panels.
+//! Matrix products `C = alpha · Σ A · B (+ C)`, B packed into panels or lying as it is.
 //!
 //! Frozen weights are packed once for the whole run, trainable ones once a step, so the cost of packing is shared by
-//! every token. Loop order after Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), with the
-//! roles of A and B swapped: A (activations) is packed a block at a time into a thread's own scratch. The sum over k runs
-//! in one fixed order, so a result does not depend on the number of threads.
+//! every token; a matrix whose rows already lie along the columns of C need not be packed at all. Loop order after Goto &
+//! van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), with the roles of A and B swapped: a panel of B
+//! stays in the second-level cache while the rows of A (activations) pass by, and A is read where it lies. The sum over k
+//! runs in one fixed order, so a result does not depend on the number of threads.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::kernel::{self, MR_MAX, NR, Tile};
+use super::kernel::{self, Factors, MR_MAX, NR, Tile};
 
-/// Rows of A packed together: their block stays in the second-level cache.
-const ROWS_PER_BLOCK: usize = 96;
-/// Inner products are summed in pieces of this length.
+/// Rows of A that meet a panel before the next one comes.
+const ROWS_PER_BLOCK: usize = 512;
+/// Inner products are summed in pieces of this length: a panel's piece stays in the second-level cache.
 const DEPTH: usize = 1024;
 /// Products smaller than this many multiply-adds run on the calling thread.
 const PARALLEL_FROM: usize = 1 << 20;
+/// Pieces of work a thread gets at least, so that threads end together.
+const TASKS_PER_THREAD: usize = 8;
+/// Rows of A that are a multiple of this many floats (4 KiB) apart fall into one set of the first-level cache.
+const ALIASING: usize = 1024;
 
 /// A matrix `[k, n]` in panels of [`NR`] columns, zero-padded on the right.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +117,96 @@ fn pack_panel(out: &mut [f32], b: View<'_>, panel: usize, n: usize) {
     }
 }
 
+/// B of a product.
+#[derive(Clone, Copy, Debug)]
+pub enum Right<'a> {
+    /// Some columns of packed panels.
+    Columns {
+        /// The panels.
+        panels: &'a Packed,
+        /// The first column, where a panel begins.
+        from: usize,
+        /// Columns.
+        n: usize,
+    },
+    /// A matrix `[k, n]` whose rows lie `stride` apart.
+    Rows {
+        /// The elements.
+        data: &'a [f32],
+        /// Rows.
+        k: usize,
+        /// Columns.
+        n: usize,
+        /// Distance between rows.
+        stride: usize,
+    },
+}
+
+impl<'a> Right<'a> {
+    /// A row-major matrix of `n` columns.
+    pub fn rows(data: &'a [f32], n: usize) -> Self {
+        Self::Rows { data, k: data.len().checked_div(n).unwrap_or(0), n, stride: n }
+    }
+
+    fn size(&self) -> (usize, usize) {
+        match *self {
+            Self::Columns { panels, n, .. } => (panels.k, n),
+            Self::Rows { k, n, .. } => (k, n),
+        }
+    }
+
+    fn assert_holds(&self) {
+        match *self {
+            Self::Columns { panels, from, n } => {
+                assert!(from + n <= panels.n, "{n} columns from {from} are asked for, of {}", panels.n);
+                assert!(from.is_multiple_of(NR), "column {from} begins no panel");
+            }
+            Self::Rows { data, k, n, stride } => {
+                View { data, row_stride: stride, column_stride: 1 }.assert_holds(k, n);
+            }
+        }
+    }
+
+    /// Some rows of a panel, packed: those that lie packed, or a copy in `scratch`.
+    fn panel<'s>(&'s self, panel: usize, depth: &Range<usize>, scratch: &'s mut Vec<f32>) -> &'s [f32] {
+        match *self {
+            Self::Columns { panels, from, .. } => {
+                &panels.data[((from / NR + panel) * panels.k + depth.start) * NR..][..depth.len() * NR]
+            }
+            Self::Rows { data, n, stride, .. } => {
+                let columns = NR.min(n - panel * NR);
+                scratch.resize(depth.len() * NR, 0.0);
+                for (row, p) in scratch.as_chunks_mut::<NR>().0.iter_mut().zip(depth.clone()) {
+                    let from = &data[p * stride + panel * NR..];
+                    match from.first_chunk::<NR>() {
+                        Some(whole) if columns == NR => *row = *whole,
+                        _ => {
+                            row[..columns].copy_from_slice(&from[..columns]);
+                            row[columns..].fill(0.0);
+                        }
+                    }
+                }
+                scratch
+            }
+        }
+    }
+}
+
+impl<'a> From<&'a Packed> for Right<'a> {
+    fn from(panels: &'a Packed) -> Self {
+        Self::Columns { panels, from: 0, n: panels.n }
+    }
+}
+
+/// One of the products that a sum is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Term<'a> {
+    /// (m, k).
+    pub a: View<'a>,
+    /// (k, n).
+    pub b: Right<'a>,
+}
+
 /// How a product is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Write {
@@ -138,93 +234,183 @@ unsafe impl Sync for Shared {}
 
 /// `C[m, n] = alpha · A[m, k] · B[k, n] (+ C)` on the calling thread alone: for callers that are one of many tasks and hold
 /// thread-local scratch (a task stolen while waiting for others would need it too).
-pub fn matmul_here(c: &mut [f32], a: View<'_>, m: usize, b: &Packed, write: Write) {
-    if let Some(product) = Product::new(c, a, m, b, write) {
-        product.block(0..m, 0..b.n.div_ceil(NR));
+pub fn matmul_here<'a>(c: &mut [f32], a: View<'a>, m: usize, b: impl Into<Right<'a>>, write: Write) {
+    let terms = [Term { a, b: b.into() }];
+    if let Some(product) = Product::new(c, m, &terms, write) {
+        product.block(0..m, 0..product.n.div_ceil(NR));
     }
 }
 
-/// `C[m, n] = alpha · A[m, k] · B[k, n] (+ C)`, with C row-major of `b.n` columns. Threads split large products.
-pub fn matmul(c: &mut [f32], a: View<'_>, m: usize, b: &Packed, write: Write) {
-    let Some(product) = Product::new(c, a, m, b, write) else { return };
-    let (threads, panels) = (rayon::current_num_threads(), b.n.div_ceil(NR));
-    if threads == 1 || m * b.n * b.k < PARALLEL_FROM {
+/// `C[m, n] = alpha · A[m, k] · B[k, n] (+ C)`, with C row-major of B's columns. Threads split large products.
+pub fn matmul<'a>(c: &mut [f32], a: View<'a>, m: usize, b: impl Into<Right<'a>>, write: Write) {
+    matmul_sum(c, m, &[Term { a, b: b.into() }], write);
+}
+
+/// `C[m, n] = alpha · Σ A · B (+ C)` over `terms`, each tile summed in registers and written once.
+pub fn matmul_sum(c: &mut [f32], m: usize, terms: &[Term<'_>], write: Write) {
+    let Some(product) = Product::new(c, m, terms, write) else { return };
+    let (threads, panels) = (rayon::current_num_threads(), product.n.div_ceil(NR));
+    let depth: usize = terms.iter().map(|t| t.b.size().0).sum();
+    if threads == 1 || m * product.n * depth < PARALLEL_FROM {
         product.block(0..m, 0..panels);
         return;
     }
-    let row_tasks = m.div_ceil(ROWS_PER_BLOCK);
-    let column_tasks = if row_tasks >= 2 * threads { 1 } else { (2 * threads).div_ceil(row_tasks).min(panels) };
+    // Blocks of equal height: all but the last hold a multiple of the tallest kernel's rows.
+    let groups = m.div_ceil(MR_MAX);
+    let block = groups.div_ceil(m.div_ceil(ROWS_PER_BLOCK)) * MR_MAX;
+    let row_tasks = m.div_ceil(block);
+    let column_tasks = (TASKS_PER_THREAD * threads).div_ceil(row_tasks).min(panels);
     let panels_each = panels.div_ceil(column_tasks);
-    (0..row_tasks * column_tasks).into_par_iter().for_each(|task| {
-        let (row, column) = (task / column_tasks * ROWS_PER_BLOCK, task % column_tasks * panels_each);
+    (0..row_tasks * column_tasks).into_par_iter().with_max_len(1).for_each(|task| {
+        let (row, column) = (task / column_tasks * block, task % column_tasks * panels_each);
         if column < panels {
-            product.block(row..m.min(row + ROWS_PER_BLOCK), column..panels.min(column + panels_each));
+            product.block(row..m.min(row + block), column..panels.min(column + panels_each));
         }
     });
 }
 
 struct Product<'a> {
     c: Shared,
-    a: View<'a>,
+    terms: &'a [Term<'a>],
+    n: usize,
     m: usize,
-    b: &'a Packed,
     write: Write,
 }
 
+/// A stretch of one term's inner dimension.
+struct Piece {
+    term: usize,
+    depth: Range<usize>,
+}
+
+/// Copies of what cannot be read well where it lies.
+#[derive(Default)]
+struct Scratch {
+    left: Vec<f32>,
+    right: [Vec<f32>; MAX_TERMS],
+}
+
 thread_local! {
-    static LEFT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 impl<'a> Product<'a> {
     /// Checks the sizes; `None` when there is nothing to sum.
-    fn new(c: &mut [f32], a: View<'a>, m: usize, b: &'a Packed, write: Write) -> Option<Self> {
-        a.assert_holds(m, b.k);
-        assert_eq!(c.len(), m * b.n, "the output of a {m}×{}×{} product has the wrong size", b.k, b.n);
-        if b.k == 0 && !write.accumulate {
+    fn new(c: &mut [f32], m: usize, terms: &'a [Term<'a>], write: Write) -> Option<Self> {
+        let n = terms.first().map_or(0, |t| t.b.size().1);
+        for term in terms {
+            let (k, columns) = term.b.size();
+            assert_eq!(columns, n, "the terms of a sum have the same columns");
+            term.a.assert_holds(m, k);
+            term.b.assert_holds();
+        }
+        assert_eq!(c.len(), m * n, "the output of a {m}×{n} product has the wrong size");
+        assert!(terms.len() <= MAX_TERMS, "a sum has at most {MAX_TERMS} terms");
+        let empty = terms.iter().all(|t| t.b.size().0 == 0);
+        if empty && !write.accumulate {
             c.fill(0.0);
         }
-        (m > 0 && b.n > 0 && b.k > 0).then_some(Self { c: Shared(c.as_mut_ptr()), a, m, b, write })
+        (m > 0 && n > 0 && !empty).then_some(Self { c: Shared(c.as_mut_ptr()), terms, n, m, write })
+    }
+
+    /// What is summed in registers before C is written: pieces of up to [`DEPTH`] together, a short term with its neighbour.
+    fn passes(&self) -> Vec<Vec<Piece>> {
+        let mut passes: Vec<Vec<Piece>> = Vec::new();
+        let mut filled = 0;
+        for (term, t) in self.terms.iter().enumerate() {
+            let k = t.b.size().0;
+            for start in (0..k).step_by(DEPTH) {
+                let depth = start..k.min(start + DEPTH);
+                if passes.is_empty() || filled + depth.len() > DEPTH + DEPTH / 8 {
+                    passes.push(Vec::new());
+                    filled = 0;
+                }
+                filled += depth.len();
+                passes.last_mut().expect("one was pushed before").push(Piece { term, depth });
+            }
+        }
+        passes
     }
 
     /// Computes a rectangle of C: some rows of some panels.
-    fn block(&self, rows: std::ops::Range<usize>, panels: std::ops::Range<usize>) {
+    fn block(&self, rows: Range<usize>, panels: Range<usize>) {
         debug_assert!(rows.end <= self.m);
-        LEFT.with_borrow_mut(|left| {
+        let passes = self.passes();
+        SCRATCH.with_borrow_mut(|Scratch { left, right }| {
             for first in rows.clone().step_by(ROWS_PER_BLOCK) {
                 let block = first..rows.end.min(first + ROWS_PER_BLOCK);
-                for depth in (0..self.b.k).step_by(DEPTH) {
-                    let length = DEPTH.min(self.b.k - depth);
-                    pack_left(left, self.a, block.clone(), depth..depth + length);
+                for (number, pass) in passes.iter().enumerate() {
+                    let left = self.left(left, pass, &block);
+                    let accumulate = self.write.accumulate || number > 0;
                     for panel in panels.clone() {
-                        self.panel(left, block.clone(), panel, depth..depth + length);
+                        let mut factors = [EMPTY; MAX_TERMS];
+                        for ((factors, piece), ((a, a_row, a_column), scratch)) in
+                            factors.iter_mut().zip(pass).zip(left.iter().zip(right.iter_mut()))
+                        {
+                            let b = self.terms[piece.term].b.panel(panel, &piece.depth, scratch).as_ptr();
+                            *factors = Factors { k: piece.depth.len(), a: *a, a_row: *a_row, a_column: *a_column, b };
+                        }
+                        self.panel(&mut factors[..pass.len()], &block, panel, accumulate);
                     }
                 }
             }
         });
     }
 
-    fn panel(&self, left: &[f32], rows: std::ops::Range<usize>, panel: usize, depth: std::ops::Range<usize>) {
-        let (n, length, isa) = (self.b.n, depth.len(), kernel::isa());
-        let right = &self.b.data[(panel * self.b.k + depth.start) * NR..][..length * NR];
-        let mut row = rows.start;
-        let mut at = 0;
-        while row < rows.end {
-            let height = kernel_rows(rows.end - row);
-            let tile = Tile {
-                c: self.c.0.wrapping_add(row * n + panel * NR),
-                row_stride: n,
-                columns: NR.min(n - panel * NR),
-                alpha: self.write.alpha,
-                accumulate: self.write.accumulate || depth.start > 0,
-            };
-            // SAFETY: `left[at..]` holds height × length packed values, `right` a whole panel piece; the tile lies in C,
-            // whose size was asserted, and tasks own disjoint rectangles.
-            unsafe { kernel::run(isa, height, length, left[at..].as_ptr(), right.as_ptr(), tile) };
-            at += height * length;
+    /// Where the rows of A of each piece lie: in A, or copied together where they would crowd each other out of the cache.
+    fn left(&self, scratch: &mut Vec<f32>, pass: &[Piece], rows: &Range<usize>) -> Vec<(*const f32, usize, usize)> {
+        scratch.clear();
+        let crowded = |view: &View<'_>| view.column_stride == 1 && view.row_stride.is_multiple_of(ALIASING);
+        let width = |piece: &Piece| piece.depth.len() + 16;
+        for piece in pass.iter().filter(|piece| crowded(&self.terms[piece.term].a)) {
+            let view = self.terms[piece.term].a;
+            for row in rows.clone() {
+                scratch.extend_from_slice(&view.data[row * view.row_stride..][piece.depth.clone()]);
+                scratch.resize(scratch.len() + 16, 0.0);
+            }
+        }
+        let mut copied = 0;
+        let place = |piece: &Piece| {
+            let view = self.terms[piece.term].a;
+            if crowded(&view) {
+                let start = copied;
+                copied += rows.len() * width(piece);
+                return (scratch[start..].as_ptr(), width(piece), 1);
+            }
+            let start = rows.start * view.row_stride + piece.depth.start * view.column_stride;
+            (view.data[start..].as_ptr(), view.row_stride, view.column_stride)
+        };
+        pass.iter().map(place).collect()
+    }
+
+    /// All rows of a block against one panel.
+    fn panel(&self, factors: &mut [Factors], rows: &Range<usize>, panel: usize, accumulate: bool) {
+        let isa = kernel::isa();
+        let mut tile = Tile {
+            c: self.c.0.wrapping_add(rows.start * self.n + panel * NR),
+            row_stride: self.n,
+            columns: NR.min(self.n - panel * NR),
+            alpha: self.write.alpha,
+            accumulate,
+        };
+        let mut row = 0;
+        while row < rows.len() {
+            let height = kernel_rows(rows.len() - row);
+            // SAFETY: views were checked to hold m × k elements, panels hold k × NR; the tile lies in C, whose size was
+            // asserted; tasks own disjoint rectangles.
+            unsafe { kernel::run(isa, height, factors, tile) };
+            for factors in &mut *factors {
+                factors.a = factors.a.wrapping_add(height * factors.a_row);
+            }
+            tile.c = tile.c.wrapping_add(height * self.n);
             row += height;
         }
     }
 }
+
+/// More terms than anyone sums.
+const MAX_TERMS: usize = 8;
+const EMPTY: Factors = Factors { k: 0, a: std::ptr::null(), a_row: 0, a_column: 0, b: std::ptr::null() };
 
 /// The tallest kernel that fits into the rows left.
 fn kernel_rows(left: usize) -> usize {
@@ -234,32 +420,6 @@ fn kernel_rows(left: usize) -> usize {
         4.. => 4,
         2.. => 2,
         _ => 1,
-    }
-}
-
-fn pack_left(out: &mut Vec<f32>, a: View<'_>, rows: std::ops::Range<usize>, depth: std::ops::Range<usize>) {
-    out.clear();
-    out.resize(rows.len() * depth.len(), 0.0);
-    let mut rest = out.as_mut_slice();
-    let mut row = rows.start;
-    while row < rows.end {
-        let height = kernel_rows(rows.end - row);
-        let (group, tail) = rest.split_at_mut(height * depth.len());
-        if a.row_stride == 1 {
-            for (p, out) in group.chunks_exact_mut(height).enumerate() {
-                out.copy_from_slice(&a.data[row + (depth.start + p) * a.column_stride..][..height]);
-            }
-        } else {
-            for i in 0..height {
-                let start = (row + i) * a.row_stride + depth.start * a.column_stride;
-                let line = a.data[start..].iter().step_by(a.column_stride.max(1));
-                for (out, x) in group[i..].iter_mut().step_by(height).zip(line) {
-                    *out = *x;
-                }
-            }
-        }
-        rest = tail;
-        row += height;
     }
 }
 
