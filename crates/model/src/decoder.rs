@@ -2,6 +2,8 @@
 //!
 //! Batches hold packed documents without padding: T tokens in one row, positions starting again at each document.
 
+use rayon::prelude::*;
+
 use crate::error::Result;
 use crate::layers::attention::{Attention, AttentionSaved, Layout, Projections};
 use crate::layers::linear::{Backward, Linear};
@@ -362,5 +364,6 @@ impl Block {
 }
 
 fn add(y: &mut [f32], x: &[f32]) {
-    y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
+    const CHUNK: usize = 1 << 14;
+    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| y.iter_mut().zip(x).for_each(|(y, x)| *y += x));
 }

@@ -9,11 +9,12 @@ use crate::layers::norm::Norm;
 use crate::layers::workspace::Workspace;
 use crate::model::Target;
 use crate::ops::cross_entropy::{cross_entropy_backward, cross_entropy_forward};
+use crate::ops::kernel::MR_MAX;
 use crate::ops::matmul::Write;
 use crate::params::{Gradients, Params};
 
-/// Most logits held at once (16 MiB), unless 32 rows need more.
-const LOGITS_PER_BLOCK: usize = 1 << 22;
+/// Most logits held at once (64 MiB), unless 32 rows need more.
+const LOGITS_PER_BLOCK: usize = 1 << 24;
 
 /// Which head a model has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +37,10 @@ pub struct Head {
 }
 
 impl Head {
-    fn rows_per_block(&self) -> usize {
-        (LOGITS_PER_BLOCK / self.linear.outputs).max(32)
+    /// Blocks of equal height, as few as the limit allows: each reads the whole weight.
+    fn rows_per_block(&self, rows: usize) -> usize {
+        let most = (LOGITS_PER_BLOCK / self.linear.outputs).max(32);
+        rows.div_ceil(rows.div_ceil(most).max(1)).next_multiple_of(MR_MAX).max(MR_MAX)
     }
 
     /// The normalised hidden states at the targets' positions, (targets, d), and the same before the norm.
@@ -71,8 +74,9 @@ impl Head {
         let (normed, rows) = self.gather(params, x, targets, workspace);
         let mut d_normed = workspace.take(normed.len());
         let mut loss = 0.0;
-        for (i, block) in targets.chunks(self.rows_per_block()).enumerate() {
-            let span = i * self.rows_per_block() * d..(i * self.rows_per_block() + block.len()) * d;
+        let height = self.rows_per_block(targets.len());
+        for (i, block) in targets.chunks(height).enumerate() {
+            let span = i * height * d..(i * height + block.len()) * d;
             let mut logits = workspace.take(block.len() * classes);
             self.linear.forward(params, &mut logits, &normed[span.clone()], workspace);
             let tokens: Vec<u32> = block.iter().map(|t| t.token).collect();
@@ -102,7 +106,8 @@ impl Head {
         let (d, classes) = (self.linear.inputs, self.linear.outputs);
         let (normed, rows) = self.gather(params, x, targets, workspace);
         let mut losses = Vec::with_capacity(targets.len());
-        for (block, normed) in targets.chunks(self.rows_per_block()).zip(normed.chunks(self.rows_per_block() * d)) {
+        let height = self.rows_per_block(targets.len());
+        for (block, normed) in targets.chunks(height).zip(normed.chunks(height * d)) {
             let mut logits = workspace.take(block.len() * classes);
             self.linear.forward(params, &mut logits, normed, workspace);
             let tokens: Vec<u32> = block.iter().map(|t| t.token).collect();

@@ -1,5 +1,7 @@
 //! Self-attention with its projections, separate or fused, over packed documents.
 
+use rayon::prelude::*;
+
 use super::linear::{Backward, Linear};
 use super::workspace::Workspace;
 use crate::ops::attention::{AttentionShape, Qkv, QkvGradient, attention_backward, attention_forward};
@@ -50,7 +52,7 @@ impl Layout<'_> {
     fn turn(&self, x: &mut [f32], shape: &AttentionShape, turn: Turn) {
         if let Some(table) = self.rotary {
             let head = self.positions.len() * shape.head_dim;
-            x.chunks_exact_mut(head).for_each(|x| table.apply(x, shape.head_dim, self.positions, turn));
+            x.par_chunks_exact_mut(head).for_each(|x| table.apply(x, shape.head_dim, self.positions, turn));
         }
     }
 }
@@ -73,6 +75,9 @@ impl AttentionSaved {
     }
 }
 
+/// Tokens that a task of [`HeadLayout::scatter`] writes.
+const ROWS_PER_TASK: usize = 64;
+
 /// Where a group of heads lies in a token-major projection.
 #[derive(Clone, Copy)]
 struct HeadLayout {
@@ -94,24 +99,27 @@ impl HeadLayout {
     /// (T, row_stride) → (heads, T, head_dim).
     fn gather(self, out: &mut [f32], tokens: &[f32], head_dim: usize) {
         let rows = tokens.len() / self.row_stride;
-        for (h, out) in out.chunks_exact_mut(rows * head_dim).enumerate() {
+        out.par_chunks_exact_mut(rows * head_dim).enumerate().for_each(|(h, out)| {
             let from = self.offset + h * self.head_stride;
             for (out, row) in out.chunks_exact_mut(head_dim).zip(tokens.chunks_exact(self.row_stride)) {
                 out.copy_from_slice(&row[from..from + head_dim]);
             }
-        }
+        });
     }
 
     /// (heads, T, head_dim) → (T, row_stride), the part of these heads only.
     fn scatter(self, tokens: &mut [f32], heads: &[f32], head_dim: usize) {
         let rows = tokens.len() / self.row_stride;
         debug_assert_eq!(heads.len(), self.heads * rows * head_dim);
-        for (h, heads) in heads.chunks_exact(rows * head_dim).enumerate() {
-            let to = self.offset + h * self.head_stride;
-            for (head, row) in heads.chunks_exact(head_dim).zip(tokens.chunks_exact_mut(self.row_stride)) {
-                row[to..to + head_dim].copy_from_slice(head);
+        tokens.par_chunks_mut(self.row_stride * ROWS_PER_TASK).enumerate().for_each(|(task, tokens)| {
+            for (h, heads) in heads.chunks_exact(rows * head_dim).enumerate() {
+                let to = self.offset + h * self.head_stride;
+                let heads = heads[task * ROWS_PER_TASK * head_dim..].chunks_exact(head_dim);
+                for (head, row) in heads.zip(tokens.chunks_exact_mut(self.row_stride)) {
+                    row[to..to + head_dim].copy_from_slice(head);
+                }
             }
-        }
+        });
     }
 }
 

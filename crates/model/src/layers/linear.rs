@@ -146,8 +146,14 @@ impl Linear {
             pass.workspace.give(u);
         }
         if let Some(d_a) = pass.gradients.get_mut(lora.a) {
-            let d_u = View::transposed(d_u, lora.rank);
-            matmul(d_a, d_u, lora.rank, Right::rows(pass.x, self.inputs), Write::ADD);
+            // (in, rank): so the narrow side is the one that is copied.
+            let mut turned = pass.workspace.take(self.inputs * lora.rank);
+            let x = View::transposed(pass.x, self.inputs);
+            matmul(&mut turned, x, self.inputs, Right::rows(d_u, lora.rank), Write::SET);
+            for (r, row) in d_a.chunks_exact_mut(self.inputs).enumerate() {
+                row.iter_mut().zip(turned[r..].iter().step_by(lora.rank)).for_each(|(a, d)| *a += d);
+            }
+            pass.workspace.give(turned);
         }
     }
 

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::exp;
 use super::kernel::NR;
-use super::matmul::{Packed, Right, View, Write, matmul_here};
+use super::matmul::{Packed, Right, View, Write, grow, matmul_here};
 
 /// What an attention layer is like.
 #[derive(Clone, Debug)]
@@ -113,7 +113,7 @@ pub fn attention_backward(
     let QkvGradient { d_q, d_k, d_v } = gradient;
     let keys = pieces(d_k, lengths, d).into_iter().zip(pieces(d_v, lengths, d));
     let tasks: Vec<_> = keys.zip(grouped(d_q, lengths, shape)).collect();
-    tasks.into_par_iter().with_max_len(1).for_each(|((((kv, span, d_k), (_, _, d_v)), d_q))| {
+    tasks.into_par_iter().with_max_len(1).for_each(|(((kv, span, d_k), (_, _, d_v)), d_q)| {
         for (g, d_q) in d_q.into_iter().enumerate() {
             let h = kv * shape.group + g;
             let one = Head {
@@ -187,14 +187,14 @@ impl Head<'_> {
             let p = View::transposed(&scratch.probabilities, keys.len());
             matmul_here(&mut out.d_v[columns.clone()], p, keys.len(), Right::rows(d_out, d), Write::ADD);
             // d_p = d_out · vᵀ, then through the softmax
-            scratch.d_scores.resize(queries.len() * keys.len(), 0.0);
+            let d_scores = grow(&mut scratch.d_scores, queries.len() * keys.len());
             let values = Right::Columns { panels: &scratch.values, from: keys.start, n: keys.len() };
-            matmul_here(&mut scratch.d_scores, View::rows(d_out, d), queries.len(), values, Write::SET);
-            softmax_backward(&mut scratch.d_scores, &scratch.probabilities, keys.len(), shape.scale);
+            matmul_here(d_scores, View::rows(d_out, d), queries.len(), values, Write::SET);
+            softmax_backward(d_scores, &scratch.probabilities, keys.len(), shape.scale);
             // d_q = d_s · k, d_k += d_sᵀ · q
-            let (d_s, k) = (View::rows(&scratch.d_scores, keys.len()), Right::rows(&self.k[columns.clone()], d));
-            matmul_here(&mut out.d_q[rows], d_s, queries.len(), k, Write::SET);
-            let d_s = View::transposed(&scratch.d_scores, keys.len());
+            let k = Right::rows(&self.k[columns.clone()], d);
+            matmul_here(&mut out.d_q[rows], View::rows(d_scores, keys.len()), queries.len(), k, Write::SET);
+            let d_s = View::transposed(d_scores, keys.len());
             matmul_here(&mut out.d_k[columns], d_s, keys.len(), Right::rows(q, d), Write::ADD);
         }
     }
@@ -217,8 +217,7 @@ fn probabilities(
     head: usize,
 ) {
     let n = keys.len();
-    scratch.probabilities.resize(queries.len() * n, 0.0);
-    let scores = &mut scratch.probabilities;
+    let scores = grow(&mut scratch.probabilities, queries.len() * n);
     let right = Right::Columns { panels: &scratch.keys, from: keys.start, n };
     matmul_here(scores, View::rows(q, shape.head_dim), queries.len(), right, Write::SET.scaled(shape.scale));
     let slope = shape.slope(head);

@@ -50,6 +50,19 @@ fn detect() -> Isa {
     Isa::Portable
 }
 
+/// Asks for `data[start..start + len]`, as far as it is there, before it is read.
+#[inline]
+pub fn prefetch(data: &[f32], start: usize, len: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in data.get(start..start + len).unwrap_or_default().chunks(16) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint, at an address that lies in the slice.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (data, start, len);
+}
+
 /// One of the products that a tile sums: `k` columns of A times `k` rows of B.
 #[derive(Clone, Copy)]
 pub struct Factors {

@@ -13,6 +13,10 @@ use rayon::prelude::*;
 
 use super::kernel::{self, Factors, MR_MAX, NR, Tile};
 
+/// Panels that are copied together where B does not lie packed.
+const COPIED: usize = 2;
+/// Rows that are asked for before they are copied.
+const AHEAD: usize = 24;
 /// Rows of A that meet a panel before the next one comes.
 const ROWS_PER_BLOCK: usize = 512;
 /// Inner products are summed in pieces of this length: a panel's piece stays in the second-level cache.
@@ -78,21 +82,21 @@ impl Packed {
             return self.fill_here(b, k, n);
         }
         self.resize(b, k, n);
-        self.data.par_chunks_exact_mut(k * NR).enumerate().for_each(|(panel, out)| pack_panel(out, b, panel, n));
+        self.data.par_chunks_exact_mut(k * NR).take(n.div_ceil(NR)).enumerate().for_each(|(panel, out)| pack_panel(out, b, panel, n));
     }
 
     /// Packs anew on the calling thread alone: for callers that hold thread-local scratch.
     pub fn fill_here(&mut self, b: View<'_>, k: usize, n: usize) {
         self.resize(b, k, n);
         if k > 0 {
-            self.data.chunks_exact_mut(k * NR).enumerate().for_each(|(panel, out)| pack_panel(out, b, panel, n));
+            self.data.chunks_exact_mut(k * NR).take(n.div_ceil(NR)).enumerate().for_each(|(panel, out)| pack_panel(out, b, panel, n));
         }
     }
 
     fn resize(&mut self, b: View<'_>, k: usize, n: usize) {
         b.assert_holds(k, n);
         (self.k, self.n) = (k, n);
-        self.data.resize(n.div_ceil(NR) * k * NR, 0.0);
+        grow(&mut self.data, n.div_ceil(NR) * k * NR);
     }
 
     /// Bytes held.
@@ -167,26 +171,33 @@ impl<'a> Right<'a> {
         }
     }
 
-    /// Some rows of a panel, packed: those that lie packed, or a copy in `scratch`.
-    fn panel<'s>(&'s self, panel: usize, depth: &Range<usize>, scratch: &'s mut Vec<f32>) -> &'s [f32] {
+    /// The panels that lie packed, from the row on where `depth` begins; `None` where they have to be copied.
+    fn packed(&self, panel: usize, depth: &Range<usize>) -> Option<*const f32> {
         match *self {
             Self::Columns { panels, from, .. } => {
-                &panels.data[((from / NR + panel) * panels.k + depth.start) * NR..][..depth.len() * NR]
+                Some(panels.data[((from / NR + panel) * panels.k + depth.start) * NR..][..depth.len() * NR].as_ptr())
             }
-            Self::Rows { data, n, stride, .. } => {
-                let columns = NR.min(n - panel * NR);
-                scratch.resize(depth.len() * NR, 0.0);
-                for (row, p) in scratch.as_chunks_mut::<NR>().0.iter_mut().zip(depth.clone()) {
-                    let from = &data[p * stride + panel * NR..];
-                    match from.first_chunk::<NR>() {
-                        Some(whole) if columns == NR => *row = *whole,
-                        _ => {
-                            row[..columns].copy_from_slice(&from[..columns]);
-                            row[columns..].fill(0.0);
-                        }
-                    }
-                }
-                scratch
+            Self::Rows { .. } => None,
+        }
+    }
+
+    /// Copies some rows of neighbouring panels, so that what lies in a line is read in a line.
+    fn copy(&self, panels: &Range<usize>, depth: &Range<usize>, scratch: &mut Vec<f32>) {
+        let Self::Rows { data, n, stride, .. } = *self else { return };
+        let first = panels.start * NR;
+        let columns = (panels.len() * NR).min(n - first);
+        let size = depth.len() * NR;
+        grow(scratch, panels.len() * size);
+        for (i, p) in depth.clone().enumerate() {
+            kernel::prefetch(data, (p + AHEAD) * stride + first, columns);
+            let (whole, rest) = data[p * stride + first..][..columns].as_chunks::<NR>();
+            for (panel, from) in whole.iter().enumerate() {
+                scratch[panel * size + i * NR..][..NR].copy_from_slice(from);
+            }
+            if !rest.is_empty() {
+                let row = &mut scratch[whole.len() * size + i * NR..][..NR];
+                row[..rest.len()].copy_from_slice(rest);
+                row[rest.len()..].fill(0.0);
             }
         }
     }
@@ -342,15 +353,15 @@ impl<'a> Product<'a> {
                 for (number, pass) in passes.iter().enumerate() {
                     let left = self.left(left, pass, &block);
                     let accumulate = self.write.accumulate || number > 0;
-                    for panel in panels.clone() {
-                        let mut factors = [EMPTY; MAX_TERMS];
-                        for ((factors, piece), ((a, a_row, a_column), scratch)) in
-                            factors.iter_mut().zip(pass).zip(left.iter().zip(right.iter_mut()))
-                        {
-                            let b = self.terms[piece.term].b.panel(panel, &piece.depth, scratch).as_ptr();
-                            *factors = Factors { k: piece.depth.len(), a: *a, a_row: *a_row, a_column: *a_column, b };
+                    for start in panels.clone().step_by(COPIED) {
+                        let some = start..panels.end.min(start + COPIED);
+                        for (piece, scratch) in pass.iter().zip(right.iter_mut()) {
+                            self.terms[piece.term].b.copy(&some, &piece.depth, scratch);
                         }
-                        self.panel(&mut factors[..pass.len()], &block, panel, accumulate);
+                        for panel in some {
+                            let mut factors = self.factors(pass, &left, right, (panel, panel - start));
+                            self.panel(&mut factors[..pass.len()], &block, panel, accumulate);
+                        }
                     }
                 }
             }
@@ -383,6 +394,24 @@ impl<'a> Product<'a> {
         pass.iter().map(place).collect()
     }
 
+    /// The products that one panel sums; `copied` is its place among those that were copied.
+    fn factors(
+        &self,
+        pass: &[Piece],
+        left: &[(*const f32, usize, usize)],
+        right: &[Vec<f32>],
+        (panel, copied): (usize, usize),
+    ) -> [Factors; MAX_TERMS] {
+        let mut factors = [EMPTY; MAX_TERMS];
+        for (i, (piece, (a, a_row, a_column))) in pass.iter().zip(left).enumerate() {
+            let size = piece.depth.len() * NR;
+            let b = self.terms[piece.term].b.packed(panel, &piece.depth);
+            let b = b.unwrap_or_else(|| right[i][copied * size..][..size].as_ptr());
+            factors[i] = Factors { k: piece.depth.len(), a: *a, a_row: *a_row, a_column: *a_column, b };
+        }
+        factors
+    }
+
     /// All rows of a block against one panel.
     fn panel(&self, factors: &mut [Factors], rows: &Range<usize>, panel: usize, accumulate: bool) {
         let isa = kernel::isa();
@@ -411,6 +440,14 @@ impl<'a> Product<'a> {
 /// More terms than anyone sums.
 const MAX_TERMS: usize = 8;
 const EMPTY: Factors = Factors { k: 0, a: std::ptr::null(), a_row: 0, a_column: 0, b: std::ptr::null() };
+
+/// Makes room without clearing what is there.
+pub fn grow(scratch: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if scratch.len() < len {
+        scratch.resize(len, 0.0);
+    }
+    &mut scratch[..len]
+}
 
 /// The tallest kernel that fits into the rows left.
 fn kernel_rows(left: usize) -> usize {
