@@ -38,7 +38,6 @@ fn main() {
         let before = cpu_s();
         gradients.clear();
         let loss = model.accumulate(&batch, 1.0 / 508.0, &mut gradients, &mut workspace).unwrap() / 508.0;
-        model.repack();
         let s = begun.elapsed().as_secs_f64();
         let used = cpu_s() - before;
         let used = cpu_s() - before;

@@ -193,11 +193,6 @@ impl Decoder {
         })
     }
 
-    /// Packs all weights.
-    pub fn pack(&mut self, params: &Params) {
-        self.linears_mut().for_each(|l| l.pack(params));
-    }
-
     fn layout<'a>(&'a self, tokens: Tokens<'a>) -> Layout<'a> {
         Layout { lengths: tokens.lengths, positions: tokens.positions, rotary: self.rotary.as_ref() }
     }

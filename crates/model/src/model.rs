@@ -88,9 +88,7 @@ impl Model {
         };
         let linear = Linear::new(weight, None, spec.hidden, classes);
         let head = Head { kind, norm: decoder.final_norm, linear };
-        let mut model = Self { family, spec, config, params, decoder, head, purpose };
-        model.pack();
-        Ok(model)
+        Ok(Self { family, spec, config, params, decoder, head, purpose })
     }
 
     /// What the weights are packed for.
@@ -101,19 +99,6 @@ impl Model {
     /// Makes every tensor trainable.
     pub fn train_all(&mut self) {
         self.params.iter_mut().for_each(|(_, p)| p.trainable = true);
-    }
-
-    /// Packs all weights from their current values.
-    pub fn pack(&mut self) {
-        self.decoder.pack(&self.params);
-        self.head.linear.pack(&self.params);
-    }
-
-    /// Packs again what an optimiser step has changed.
-    pub fn repack(&mut self) {
-        let params = &self.params;
-        self.decoder.linears_mut().for_each(|l| l.repack(params));
-        self.head.linear.repack(params);
     }
 
     /// Refuses ids, lengths or targets that do not fit the model.

@@ -68,7 +68,6 @@ impl Trainer {
             1.0
         };
         self.optimiser.update(&mut self.model.params, &self.gradients, rate, clip as f32);
-        self.model.repack();
         Ok(StepReport { loss_nats, grad_norm, tokens, targets })
     }
 

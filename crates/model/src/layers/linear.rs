@@ -1,13 +1,12 @@
 //! `y = x · Wᵀ + b`, with an optional LoRA pair (Hu et al. 2021): `y += (alpha / r) · (x · Aᵀ) · Bᵀ`.
 //!
-//! Weights have Hugging Face's shape (out, in). For the forward direction they are packed: once when frozen, once a step
-//! when trained. The backward direction reads them as they lie. A pair's product is summed into the same registers as the
-//! weight's. Nothing else in the crate knows of LoRA.
+//! Weights have Hugging Face's shape (out, in) and are read as they lie, in both directions: the product packs a panel at a
+//! time, which costs less than a hundredth of it. Nothing else in the crate knows of LoRA.
 
 use rayon::prelude::*;
 
 use super::workspace::Workspace;
-use crate::ops::matmul::{Packed, Right, Term, View, Write, matmul, matmul_sum};
+use crate::ops::matmul::{Right, Term, View, Write, matmul, matmul_sum};
 use crate::params::{Gradients, ParamId, Params};
 
 /// A linear layer.
@@ -23,7 +22,6 @@ pub struct Linear {
     pub outputs: usize,
     /// The low-rank pair beside the weight.
     pub lora: Option<Lora>,
-    forward: Packed,
 }
 
 /// The low-rank pair.
@@ -37,60 +35,21 @@ pub struct Lora {
     pub rank: usize,
     /// `alpha / rank`.
     pub scale: f32,
-    /// Aᵀ (in, rank) and Bᵀ (rank, out).
-    packed: [Packed; 2],
-}
-
-impl Lora {
-    /// A pair of parameters that already exist.
-    pub fn new(a: ParamId, b: ParamId, rank: usize, scale: f32) -> Self {
-        Self { a, b, rank, scale, packed: Default::default() }
-    }
 }
 
 impl Linear {
-    /// A layer over parameters that already exist; [`Self::pack`] before use.
+    /// A layer over parameters that already exist.
     pub fn new(weight: ParamId, bias: Option<ParamId>, inputs: usize, outputs: usize) -> Self {
-        Self { weight, bias, inputs, outputs, lora: None, forward: Packed::default() }
-    }
-
-    /// Packs the weight (and the pair) from their current values.
-    pub fn pack(&mut self, params: &Params) {
-        let (w, inputs, outputs) = (&params[self.weight].value, self.inputs, self.outputs);
-        self.forward.fill(View::transposed(w, inputs), inputs, outputs);
-        self.pack_lora(params);
-    }
-
-    /// Packs again what training has changed.
-    pub fn repack(&mut self, params: &Params) {
-        if params[self.weight].trainable {
-            self.pack(params);
-        } else {
-            self.pack_lora(params);
-        }
-    }
-
-    fn pack_lora(&mut self, params: &Params) {
-        let (inputs, outputs) = (self.inputs, self.outputs);
-        if let Some(lora) = &mut self.lora {
-            let (a, b, r) = (&params[lora.a].value, &params[lora.b].value, lora.rank);
-            lora.packed[0].fill(View::transposed(a, inputs), inputs, r);
-            lora.packed[1].fill(View::transposed(b, r), r, outputs);
-        }
-    }
-
-    /// Bytes of packed weights.
-    pub fn packed_bytes(&self) -> usize {
-        self.forward.bytes()
+        Self { weight, bias, inputs, outputs, lora: None }
     }
 
     /// `y` (rows, out) from `x` (rows, in); overwrites `y`.
     pub fn forward(&self, params: &Params, y: &mut [f32], x: &[f32], workspace: &mut Workspace) {
         let rows = x.len() / self.inputs;
-        let weight = Term { a: View::rows(x, self.inputs), b: (&self.forward).into() };
+        let weight = Term { a: View::rows(x, self.inputs), b: Right::turned(&params[self.weight].value, self.inputs) };
         if let Some(lora) = &self.lora {
-            let u = self.low_rank(lora, x, workspace);
-            let pair = Term { a: View::rows(&u, lora.rank), b: (&lora.packed[1]).into() };
+            let u = self.low_rank(params, lora, x, workspace);
+            let pair = Term { a: View::rows(&u, lora.rank), b: Right::turned(&params[lora.b].value, lora.rank) };
             matmul_sum(y, rows, &[weight, pair], Write::SET);
             workspace.give(u);
         } else {
@@ -103,10 +62,11 @@ impl Linear {
     }
 
     /// u = (alpha / r) · x · Aᵀ, (rows, rank).
-    fn low_rank(&self, lora: &Lora, x: &[f32], workspace: &mut Workspace) -> Vec<f32> {
+    fn low_rank(&self, params: &Params, lora: &Lora, x: &[f32], workspace: &mut Workspace) -> Vec<f32> {
         let rows = x.len() / self.inputs;
         let mut u = workspace.take(rows * lora.rank);
-        matmul(&mut u, View::rows(x, self.inputs), rows, &lora.packed[0], Write::SET.scaled(lora.scale));
+        let a = Right::turned(&params[lora.a].value, self.inputs);
+        matmul(&mut u, View::rows(x, self.inputs), rows, a, Write::SET.scaled(lora.scale));
         u
     }
 
@@ -121,7 +81,7 @@ impl Linear {
             matmul(&mut d_u, d_y, rows, b, Write::SET.scaled(lora.scale));
             let a = Right::rows(&params[lora.a].value, self.inputs);
             matmul_sum(pass.d_x, rows, &[weight, Term { a: View::rows(&d_u, lora.rank), b: a }], write);
-            self.pair_gradients(lora, &mut pass, &d_u);
+            self.pair_gradients(params, lora, &mut pass, &d_u);
             pass.workspace.give(d_u);
         } else {
             matmul_sum(pass.d_x, rows, &[weight], write);
@@ -138,9 +98,9 @@ impl Linear {
     }
 
     /// With u = s·x·Aᵀ and d_u = s·d_y·B: d_B += d_yᵀ·u and d_A += d_uᵀ·x.
-    fn pair_gradients(&self, lora: &Lora, pass: &mut Backward<'_>, d_u: &[f32]) {
+    fn pair_gradients(&self, params: &Params, lora: &Lora, pass: &mut Backward<'_>, d_u: &[f32]) {
         if let Some(d_b) = pass.gradients.get_mut(lora.b) {
-            let u = self.low_rank(lora, pass.x, pass.workspace);
+            let u = self.low_rank(params, lora, pass.x, pass.workspace);
             let d_y = View::transposed(pass.d_y, self.outputs);
             matmul(d_b, d_y, self.outputs, Right::rows(&u, lora.rank), Write::ADD);
             pass.workspace.give(u);
@@ -195,8 +155,7 @@ mod tests {
         let b = params.add("bb".into(), vec![5, 2], noise(10, 4));
         params.iter_mut().for_each(|(_, p)| p.trainable = true);
         let mut linear = Linear::new(weight, Some(bias), 4, 5);
-        linear.lora = Some(Lora::new(a, b, 2, 2.0));
-        linear.pack(&params);
+        linear.lora = Some(Lora { a, b, rank: 2, scale: 2.0 });
         (linear, params)
     }
 
@@ -208,7 +167,7 @@ mod tests {
 
     #[test]
     fn every_gradient_agrees_with_finite_differences() {
-        let (mut linear, mut params) = layer();
+        let (linear, mut params) = layer();
         let (x, up) = (noise(12, 5), noise(15, 6));
         let mut gradients = Gradients::zeros(&params);
         let mut d_x = vec![0.0; 12];
@@ -227,11 +186,9 @@ mod tests {
             let analytic = gradients.get(id).unwrap().to_vec();
             check_gradient(&original, &analytic, |v| {
                 params[id].value = v.to_vec();
-                linear.pack(&params);
                 dot(&run(&linear, &params, &x), &up)
             });
             params[id].value = original;
-            linear.pack(&params);
         }
     }
 
@@ -241,7 +198,6 @@ mod tests {
         let x = noise(12, 7);
         let before = run(&linear, &params, &x);
         linear.merge(&mut params);
-        linear.pack(&params);
         let after = run(&linear, &params, &x);
         assert!(before.iter().zip(&after).all(|(a, b)| (a - b).abs() < 1e-5));
     }

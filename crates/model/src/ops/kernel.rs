@@ -63,6 +63,33 @@ pub fn prefetch(data: &[f32], start: usize, len: usize) {
     let _ = (data, start, len);
 }
 
+/// Packs a panel of a matrix that lies transposed: `out[p · NR + j] = data[j · stride + p]` for `p` in `0..depth` and `j` in
+/// `0..columns`, and zeros in the columns beyond.
+///
+/// # Panics
+/// Where `out` or `data` is too short.
+pub fn pack_turned(out: &mut [f32], data: &[f32], stride: usize, (depth, columns): (usize, usize)) {
+    assert!(columns <= NR && out.len() >= depth * NR && stride >= depth);
+    assert!(columns == 0 || depth == 0 || data.len() >= (columns - 1) * stride + depth);
+    let (mut done, mut turned) = (0, 0);
+    #[cfg(target_arch = "x86_64")]
+    if isa() == Isa::Avx512 {
+        (done, turned) = (depth / 16 * 16, columns / 16 * 16);
+        for (p, j) in (0..done).step_by(16).flat_map(|p| (0..turned).step_by(16).map(move |j| (p, j))) {
+            // SAFETY: rows j..j + 16 hold depth values each, p + 16 <= depth, and `out` holds depth rows of NR values.
+            unsafe { x86::turn(data.as_ptr().add(j * stride + p), stride, out.as_mut_ptr().add(p * NR + j)) };
+        }
+    }
+    for p in 0..depth {
+        let row = &mut out[p * NR..][..NR];
+        let first = if p < done { turned } else { 0 };
+        for j in first..columns {
+            row[j] = data[j * stride + p];
+        }
+        row[columns..].fill(0.0);
+    }
+}
+
 /// One of the products that a tile sums: `k` columns of A times `k` rows of B.
 #[derive(Clone, Copy)]
 pub struct Factors {
@@ -93,42 +120,49 @@ pub struct Tile {
     pub accumulate: bool,
 }
 
-/// Computes `rows` (12, 8, 4, 2 or 1) rows of one tile.
+impl Tile {
+    /// The tile some rows below.
+    pub fn below(self, rows: usize) -> Self {
+        Self { c: self.c.wrapping_add(rows * self.row_stride), ..self }
+    }
+}
+
+/// Computes `rows` (12, 8, 4, 2 or 1) rows of a tile once and writes them to each of `tiles`, of equal width.
 ///
 /// # Safety
-/// For each of `factors`, `rows × k` elements of A are readable by their strides, and `k × NR` of B; the tile's
+/// For each of `factors`, `rows × k` elements of A are readable by their strides, and `k × NR` of B; each tile's
 /// `rows × columns` elements are writable and touched by nobody else during the call. `isa` must be supported here.
-pub unsafe fn run(isa: Isa, rows: usize, factors: &[Factors], tile: Tile) {
+pub unsafe fn run(isa: Isa, rows: usize, factors: &[Factors], tiles: &[Tile]) {
     // SAFETY: the caller's contract is passed on unchanged; `rows` picks the matching constant.
     unsafe {
         match rows {
-            12 => run_rows::<12>(isa, factors, tile),
-            8 => run_rows::<8>(isa, factors, tile),
-            4 => run_rows::<4>(isa, factors, tile),
-            2 => run_rows::<2>(isa, factors, tile),
-            _ => run_rows::<1>(isa, factors, tile),
+            12 => run_rows::<12>(isa, factors, tiles),
+            8 => run_rows::<8>(isa, factors, tiles),
+            4 => run_rows::<4>(isa, factors, tiles),
+            2 => run_rows::<2>(isa, factors, tiles),
+            _ => run_rows::<1>(isa, factors, tiles),
         }
     }
 }
 
-unsafe fn run_rows<const MR: usize>(isa: Isa, factors: &[Factors], tile: Tile) {
+unsafe fn run_rows<const MR: usize>(isa: Isa, factors: &[Factors], tiles: &[Tile]) {
     // SAFETY: as for `run`; the instruction set was detected before it was named.
     unsafe {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 if tile.columns > 16 => x86::avx512::<MR, 2>(factors, tile),
+            Isa::Avx512 if tiles.iter().any(|tile| tile.columns > 16) => x86::avx512::<MR, 2>(factors, tiles),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => x86::avx512::<MR, 1>(factors, tile),
+            Isa::Avx512 => x86::avx512::<MR, 1>(factors, tiles),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => x86::avx2::<MR>(factors, tile),
-            _ => portable::<MR>(factors, tile),
+            Isa::Avx2 => x86::avx2::<MR>(factors, tiles),
+            _ => portable::<MR>(factors, tiles),
         }
     }
 }
 
-unsafe fn portable<const MR: usize>(factors: &[Factors], tile: Tile) {
+unsafe fn portable<const MR: usize>(factors: &[Factors], tiles: &[Tile]) {
     const LANES: usize = 8;
-    for start in (0..tile.columns).step_by(LANES) {
+    for start in (0..width(tiles)).step_by(LANES) {
         let mut sums = [[0.0_f32; LANES]; MR];
         for f in factors {
             for p in 0..f.k {
@@ -144,8 +178,12 @@ unsafe fn portable<const MR: usize>(factors: &[Factors], tile: Tile) {
             }
         }
         // SAFETY: the tile is writable by contract.
-        unsafe { store_lanes(&sums, start, tile) };
+        unsafe { tiles.iter().for_each(|tile| store_lanes(&sums, start, *tile)) };
     }
+}
+
+fn width(tiles: &[Tile]) -> usize {
+    tiles.first().map_or(0, |tile| tile.columns)
 }
 
 /// Writes a block of partial columns with plain stores.
@@ -164,13 +202,13 @@ unsafe fn store_lanes<const MR: usize, const LANES: usize>(sums: &[[f32; LANES];
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Factors, NR, Tile, store_lanes};
+    use super::{Factors, NR, Tile, store_lanes, width};
     use std::arch::asm;
     use std::arch::x86_64::*;
 
     /// `NV` vectors of 16 columns.
     #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn avx512<const MR: usize, const NV: usize>(factors: &[Factors], tile: Tile) {
+    pub(super) unsafe fn avx512<const MR: usize, const NV: usize>(factors: &[Factors], tiles: &[Tile]) {
         // SAFETY: every pointer stays within what `run` promises.
         unsafe {
             let mut sums = [[_mm512_setzero_ps(); NV]; MR];
@@ -181,7 +219,7 @@ mod x86 {
                     _ => short(f, &mut sums),
                 }
             }
-            store(&sums, tile);
+            tiles.iter().for_each(|tile| store(&sums, *tile));
         }
     }
 
@@ -233,7 +271,42 @@ mod x86 {
         }
     }
 
+    /// Writes a block of 16 × 16 values transposed; rows of `out` lie [`NR`] apart.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn turn(data: *const f32, stride: usize, out: *mut f32) {
+        // SAFETY: the caller promises 16 rows of 16 values in both.
+        unsafe {
+            let mut rows = [_mm512_setzero_ps(); 16];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = _mm512_loadu_ps(data.add(i * stride));
+            }
+            // Pairs of values, then pairs of pairs, within lanes of four.
+            let mut fours = [_mm512_setzero_ps(); 16];
+            for i in 0..4 {
+                let [a, b, c, d] = [rows[4 * i], rows[4 * i + 1], rows[4 * i + 2], rows[4 * i + 3]];
+                let (low, high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+                let (low2, high2) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+                let pd = |x| _mm512_castps_pd(x);
+                fours[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(pd(low), pd(low2)));
+                fours[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(pd(low), pd(low2)));
+                fours[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(pd(high), pd(high2)));
+                fours[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(pd(high), pd(high2)));
+            }
+            // fours[4 i + c], lane l: column 4 l + c of rows 4 i to 4 i + 3. Lanes are put in order.
+            for c in 0..4 {
+                let [a, b, e, f] = [fours[c], fours[4 + c], fours[8 + c], fours[12 + c]];
+                let (ab_even, ab_odd) = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+                let (ef_even, ef_odd) = (_mm512_shuffle_f32x4::<0x88>(e, f), _mm512_shuffle_f32x4::<0xdd>(e, f));
+                _mm512_storeu_ps(out.add(c * NR), _mm512_shuffle_f32x4::<0x88>(ab_even, ef_even));
+                _mm512_storeu_ps(out.add((4 + c) * NR), _mm512_shuffle_f32x4::<0x88>(ab_odd, ef_odd));
+                _mm512_storeu_ps(out.add((8 + c) * NR), _mm512_shuffle_f32x4::<0xdd>(ab_even, ef_even));
+                _mm512_storeu_ps(out.add((12 + c) * NR), _mm512_shuffle_f32x4::<0xdd>(ab_odd, ef_odd));
+            }
+        }
+    }
+
     /// Twelve rows of A, addressed from every third one: base, base + row, base + 2 · row. `$sums` vectors stay in registers.
+    /// The twelve rows that follow are asked for ahead, as if they followed without a gap.
     macro_rules! tall {
         ($f:ident, $sums:ident, loads: [$($load:literal),*], steps: [$($step:literal),*], stores: [$($store:literal),*]) => {{
             let (row, column) = ($f.a_row * size_of::<f32>(), $f.a_column * size_of::<f32>());
@@ -246,6 +319,8 @@ mod x86 {
                 "add {a6}, {column}",
                 "add {a9}, {column}",
                 "add {b}, 128",
+                "prefetcht0 [{next}]",
+                "add {next}, 48",
                 "dec {k}",
                 "jnz 2b",
                 $($store,)*
@@ -256,6 +331,7 @@ mod x86 {
                 row = in(reg) row,
                 column = in(reg) column,
                 b = inout(reg) $f.b => _,
+                next = inout(reg) $f.a.wrapping_byte_add(12 * row) => _,
                 k = inout(reg) $f.k => _,
                 sums = in(reg) $sums,
                 out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _, out("zmm4") _, out("zmm5") _, out("zmm6") _,
@@ -433,8 +509,8 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn avx2<const MR: usize>(factors: &[Factors], tile: Tile) {
-        for start in (0..tile.columns).step_by(8) {
+    pub(super) unsafe fn avx2<const MR: usize>(factors: &[Factors], tiles: &[Tile]) {
+        for start in (0..width(tiles)).step_by(8) {
             // SAFETY: every pointer stays within what `run` promises.
             unsafe {
                 let mut sums = [_mm256_setzero_ps(); MR];
@@ -453,7 +529,7 @@ mod x86 {
                 for (row, sum) in lanes.iter_mut().zip(&sums) {
                     _mm256_storeu_ps(row.as_mut_ptr(), *sum);
                 }
-                store_lanes(&lanes, start, tile);
+                tiles.iter().for_each(|tile| store_lanes(&lanes, start, *tile));
             }
         }
     }
@@ -463,6 +539,20 @@ mod x86 {
 mod tests {
     use super::*;
     use crate::ops::testing::noise;
+
+    #[test]
+    fn a_panel_of_a_transposed_matrix_is_packed_whatever_its_size() {
+        for (depth, columns) in [(16, 32), (40, 32), (33, 19), (5, 3), (64, 16), (1, 32)] {
+            let stride = depth + 3;
+            let data = noise(columns * stride, 7);
+            let mut out = vec![9.0; depth * NR];
+            pack_turned(&mut out, &data, stride, (depth, columns));
+            for (p, j) in (0..depth).flat_map(|p| (0..NR).map(move |j| (p, j))) {
+                let expected = if j < columns { data[j * stride + p] } else { 0.0 };
+                assert_eq!(out[p * NR + j], expected, "{depth}×{columns} at {p}, {j}");
+            }
+        }
+    }
 
     #[test]
     fn every_instruction_set_sums_the_same_tile_whatever_the_strides_of_a() {
@@ -483,7 +573,7 @@ mod tests {
                 let mut c = vec![0.5_f32; rows * NR];
                 let tile = Tile { c: c.as_mut_ptr(), row_stride: NR, columns, alpha: 0.5, accumulate: true };
                 // SAFETY: the buffers have the promised sizes and the set is one this machine has.
-                unsafe { run(*isa, rows, &factors, tile) };
+                unsafe { run(*isa, rows, &factors, &[tile]) };
                 for (i, j) in (0..rows).flat_map(|i| (0..NR).map(move |j| (i, j))) {
                     let first: f32 = (0..k).map(|p| a[i * k + p] * b[p * NR + j]).sum();
                     let more: f32 = (0..second).map(|p| u[p * rows + i] * v[p * NR + j]).sum();

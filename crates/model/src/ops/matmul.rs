@@ -8,19 +8,19 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use super::kernel::{self, Factors, MR_MAX, NR, Tile};
+use super::strassen::Core;
 
-/// Panels that are copied together where B does not lie packed.
-const COPIED: usize = 2;
 /// Rows that are asked for before they are copied.
 const AHEAD: usize = 24;
 /// Rows of A that meet a panel before the next one comes.
 const ROWS_PER_BLOCK: usize = 512;
 /// Inner products are summed in pieces of this length: a panel's piece stays in the second-level cache.
-const DEPTH: usize = 1024;
+pub(super) const DEPTH: usize = 1024;
 /// Products smaller than this many multiply-adds run on the calling thread.
 const PARALLEL_FROM: usize = 1 << 20;
 /// Pieces of work a thread gets at least, so that threads end together.
@@ -60,7 +60,12 @@ impl<'a> View<'a> {
         Self { data, row_stride: 1, column_stride: columns }
     }
 
-    fn assert_holds(&self, rows: usize, columns: usize) {
+    /// The same without the rows before `row`, none if there are no others.
+    fn from_row(self, row: usize) -> Self {
+        Self { data: self.data.get(row * self.row_stride..).unwrap_or_default(), ..self }
+    }
+
+    pub(super) fn assert_holds(&self, rows: usize, columns: usize) {
         if rows > 0 && columns > 0 {
             let last = (rows - 1) * self.row_stride + (columns - 1) * self.column_stride;
             assert!(last < self.data.len(), "a {rows}×{columns} view reaches past its {} elements", self.data.len());
@@ -82,14 +87,18 @@ impl Packed {
             return self.fill_here(b, k, n);
         }
         self.resize(b, k, n);
-        self.data.par_chunks_exact_mut(k * NR).take(n.div_ceil(NR)).enumerate().for_each(|(panel, out)| pack_panel(out, b, panel, n));
+        let columns = |panel: usize| panel * NR..n.min((panel + 1) * NR);
+        let panels = self.data.par_chunks_exact_mut(k * NR).take(n.div_ceil(NR)).enumerate();
+        panels.for_each(|(panel, out)| pack(out, b, &(0..k), columns(panel)));
     }
 
     /// Packs anew on the calling thread alone: for callers that hold thread-local scratch.
     pub fn fill_here(&mut self, b: View<'_>, k: usize, n: usize) {
         self.resize(b, k, n);
         if k > 0 {
-            self.data.chunks_exact_mut(k * NR).take(n.div_ceil(NR)).enumerate().for_each(|(panel, out)| pack_panel(out, b, panel, n));
+            let columns = |panel: usize| panel * NR..n.min((panel + 1) * NR);
+            let panels = self.data.chunks_exact_mut(k * NR).take(n.div_ceil(NR)).enumerate();
+            panels.for_each(|(panel, out)| pack(out, b, &(0..k), columns(panel)));
         }
     }
 
@@ -105,19 +114,24 @@ impl Packed {
     }
 }
 
-fn pack_panel(out: &mut [f32], b: View<'_>, panel: usize, n: usize) {
-    let first = panel * NR;
-    let columns = NR.min(n - first);
-    for (p, row) in out.chunks_exact_mut(NR).enumerate() {
-        let start = p * b.row_stride + first * b.column_stride;
-        if b.column_stride == 1 {
-            row[..columns].copy_from_slice(&b.data[start..start + columns]);
-        } else {
-            for (j, x) in row[..columns].iter_mut().enumerate() {
-                *x = b.data[start + j * b.column_stride];
+/// Packs some columns, at most [`NR`], of some rows of a matrix into rows of [`NR`] values.
+pub(super) fn pack(out: &mut [f32], view: View<'_>, rows: &Range<usize>, columns: Range<usize>) {
+    let start = rows.start * view.row_stride + columns.start * view.column_stride;
+    let (data, width) = (&view.data[start..], columns.len());
+    if view.row_stride == 1 {
+        return kernel::pack_turned(out, data, view.column_stride, (rows.len(), width));
+    }
+    for (p, out) in out.as_chunks_mut::<NR>().0.iter_mut().enumerate().take(rows.len()) {
+        kernel::prefetch(data, (p + AHEAD) * view.row_stride, width);
+        let from = &data[p * view.row_stride..];
+        match from.first_chunk::<NR>() {
+            Some(whole) if width == NR && view.column_stride == 1 => *out = *whole,
+            _ => {
+                let line = from.iter().step_by(view.column_stride.max(1));
+                out.iter_mut().zip(line).take(width).for_each(|(out, x)| *out = *x);
+                out[width..].fill(0.0);
             }
         }
-        row[columns..].fill(0.0);
     }
 }
 
@@ -133,29 +147,32 @@ pub enum Right<'a> {
         /// Columns.
         n: usize,
     },
-    /// A matrix `[k, n]` whose rows lie `stride` apart.
-    Rows {
+    /// A matrix `[k, n]` as it lies: its rows, or its columns, are contiguous.
+    Lying {
         /// The elements.
-        data: &'a [f32],
+        view: View<'a>,
         /// Rows.
         k: usize,
         /// Columns.
         n: usize,
-        /// Distance between rows.
-        stride: usize,
     },
 }
 
 impl<'a> Right<'a> {
     /// A row-major matrix of `n` columns.
     pub fn rows(data: &'a [f32], n: usize) -> Self {
-        Self::Rows { data, k: data.len().checked_div(n).unwrap_or(0), n, stride: n }
+        Self::Lying { view: View::rows(data, n), k: data.len().checked_div(n).unwrap_or(0), n }
+    }
+
+    /// The transpose of a row-major matrix `[n, k]`.
+    pub fn turned(data: &'a [f32], k: usize) -> Self {
+        Self::Lying { view: View::transposed(data, k), k, n: data.len().checked_div(k).unwrap_or(0) }
     }
 
     fn size(&self) -> (usize, usize) {
         match *self {
             Self::Columns { panels, n, .. } => (panels.k, n),
-            Self::Rows { k, n, .. } => (k, n),
+            Self::Lying { k, n, .. } => (k, n),
         }
     }
 
@@ -165,8 +182,9 @@ impl<'a> Right<'a> {
                 assert!(from + n <= panels.n, "{n} columns from {from} are asked for, of {}", panels.n);
                 assert!(from.is_multiple_of(NR), "column {from} begins no panel");
             }
-            Self::Rows { data, k, n, stride } => {
-                View { data, row_stride: stride, column_stride: 1 }.assert_holds(k, n);
+            Self::Lying { view, k, n } => {
+                assert!(view.column_stride == 1 || view.row_stride == 1, "neither rows nor columns are contiguous");
+                view.assert_holds(k, n);
             }
         }
     }
@@ -177,28 +195,24 @@ impl<'a> Right<'a> {
             Self::Columns { panels, from, .. } => {
                 Some(panels.data[((from / NR + panel) * panels.k + depth.start) * NR..][..depth.len() * NR].as_ptr())
             }
-            Self::Rows { .. } => None,
+            Self::Lying { .. } => None,
         }
     }
 
-    /// Copies some rows of neighbouring panels, so that what lies in a line is read in a line.
-    fn copy(&self, panels: &Range<usize>, depth: &Range<usize>, scratch: &mut Vec<f32>) {
-        let Self::Rows { data, n, stride, .. } = *self else { return };
-        let first = panels.start * NR;
-        let columns = (panels.len() * NR).min(n - first);
-        let size = depth.len() * NR;
-        grow(scratch, panels.len() * size);
-        for (i, p) in depth.clone().enumerate() {
-            kernel::prefetch(data, (p + AHEAD) * stride + first, columns);
-            let (whole, rest) = data[p * stride + first..][..columns].as_chunks::<NR>();
-            for (panel, from) in whole.iter().enumerate() {
-                scratch[panel * size + i * NR..][..NR].copy_from_slice(from);
-            }
-            if !rest.is_empty() {
-                let row = &mut scratch[whole.len() * size + i * NR..][..NR];
-                row[..rest.len()].copy_from_slice(rest);
-                row[rest.len()..].fill(0.0);
-            }
+    /// Copies some rows of a panel that does not lie packed.
+    fn copy(&self, panel: usize, depth: &Range<usize>, scratch: &mut Vec<f32>) {
+        let Self::Lying { view, n, .. } = *self else { return };
+        let columns = NR.min(n - panel * NR);
+        pack(grow(scratch, depth.len() * NR), view, depth, panel * NR..panel * NR + columns);
+    }
+}
+
+impl<'a> Term<'a> {
+    /// The matrix B and its rows, where it lies unpacked.
+    pub(super) fn lying(&self) -> (View<'a>, usize) {
+        match self.b {
+            Right::Lying { view, k, .. } => (view, k),
+            Right::Columns { .. } => unreachable!("only terms that lie are handed on"),
         }
     }
 }
@@ -239,9 +253,37 @@ impl Write {
     }
 }
 
-struct Shared(*mut f32);
+pub(super) struct Shared(pub(super) *mut f32);
 // SAFETY: the pointer is only used for tiles that no two tasks share.
 unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// A stretch of what the pointer points into.
+    ///
+    /// # Safety
+    /// The stretch lies in it, and nobody else touches it meanwhile.
+    pub(super) unsafe fn part(&self, start: usize, len: usize) -> &mut [f32] {
+        // SAFETY: the caller's contract.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(start), len) }
+    }
+}
+
+/// Runs `0..tasks` on all threads, each taking the next one when it is done with one.
+pub(super) fn share(tasks: usize, work: impl Fn(usize) + Sync) {
+    let threads = rayon::current_num_threads().min(tasks);
+    if threads <= 1 {
+        return (0..tasks).for_each(work);
+    }
+    let next = AtomicUsize::new(0);
+    (0..threads).into_par_iter().with_max_len(1).for_each(|_| {
+        loop {
+            match next.fetch_add(1, Ordering::Relaxed) {
+                task if task < tasks => work(task),
+                _ => break,
+            }
+        }
+    });
+}
 
 /// `C[m, n] = alpha · A[m, k] · B[k, n] (+ C)` on the calling thread alone: for callers that are one of many tasks and hold
 /// thread-local scratch (a task stolen while waiting for others would need it too).
@@ -257,8 +299,32 @@ pub fn matmul<'a>(c: &mut [f32], a: View<'a>, m: usize, b: impl Into<Right<'a>>,
     matmul_sum(c, m, &[Term { a, b: b.into() }], write);
 }
 
-/// `C[m, n] = alpha · Σ A · B (+ C)` over `terms`, each tile summed in registers and written once.
+/// `C[m, n] = alpha · Σ A · B (+ C)` over `terms`, each tile summed in registers and written once; the first term by
+/// [`super::strassen`] where that pays.
 pub fn matmul_sum(c: &mut [f32], m: usize, terms: &[Term<'_>], write: Write) {
+    if let [Term { a, b: Right::Lying { view, k, n } }, others @ ..] = terms
+        && let Some(core) = Core::of(m, *k, *n)
+        && others.iter().all(|term| matches!(term.b, Right::Lying { .. }))
+    {
+        assert_eq!(c.len(), m * n, "the output of a {m}×{n} product has the wrong size");
+        a.assert_holds(m, *k);
+        view.assert_holds(*k, *n);
+        for Term { a, b } in others {
+            assert_eq!(b.size().1, *n, "the terms of a sum have the same columns");
+            a.assert_holds(m, b.size().0);
+            b.assert_holds();
+        }
+        let (first, rest) = c.split_at_mut(core.computed() * n);
+        core.multiply(first, (*a, *view), others, write);
+        let terms: Vec<Term<'_>> =
+            terms.iter().map(|term| Term { a: term.a.from_row(core.computed()), b: term.b }).collect();
+        return plain(rest, m - core.computed(), &terms, write);
+    }
+    plain(c, m, terms, write);
+}
+
+/// [`matmul_sum`] with a multiplication for each pair.
+fn plain(c: &mut [f32], m: usize, terms: &[Term<'_>], write: Write) {
     let Some(product) = Product::new(c, m, terms, write) else { return };
     let (threads, panels) = (rayon::current_num_threads(), product.n.div_ceil(NR));
     let depth: usize = terms.iter().map(|t| t.b.size().0).sum();
@@ -272,7 +338,7 @@ pub fn matmul_sum(c: &mut [f32], m: usize, terms: &[Term<'_>], write: Write) {
     let row_tasks = m.div_ceil(block);
     let column_tasks = (TASKS_PER_THREAD * threads).div_ceil(row_tasks).min(panels);
     let panels_each = panels.div_ceil(column_tasks);
-    (0..row_tasks * column_tasks).into_par_iter().with_max_len(1).for_each(|task| {
+    share(row_tasks * column_tasks, |task| {
         let (row, column) = (task / column_tasks * block, task % column_tasks * panels_each);
         if column < panels {
             product.block(row..m.min(row + block), column..panels.min(column + panels_each));
@@ -353,15 +419,12 @@ impl<'a> Product<'a> {
                 for (number, pass) in passes.iter().enumerate() {
                     let left = self.left(left, pass, &block);
                     let accumulate = self.write.accumulate || number > 0;
-                    for start in panels.clone().step_by(COPIED) {
-                        let some = start..panels.end.min(start + COPIED);
+                    for panel in panels.clone() {
                         for (piece, scratch) in pass.iter().zip(right.iter_mut()) {
-                            self.terms[piece.term].b.copy(&some, &piece.depth, scratch);
+                            self.terms[piece.term].b.copy(panel, &piece.depth, scratch);
                         }
-                        for panel in some {
-                            let mut factors = self.factors(pass, &left, right, (panel, panel - start));
-                            self.panel(&mut factors[..pass.len()], &block, panel, accumulate);
-                        }
+                        let mut factors = self.factors(pass, &left, right, panel);
+                        self.panel(&mut factors[..pass.len()], &block, panel, accumulate);
                     }
                 }
             }
@@ -394,19 +457,17 @@ impl<'a> Product<'a> {
         pass.iter().map(place).collect()
     }
 
-    /// The products that one panel sums; `copied` is its place among those that were copied.
+    /// The products that one panel sums.
     fn factors(
         &self,
         pass: &[Piece],
         left: &[(*const f32, usize, usize)],
         right: &[Vec<f32>],
-        (panel, copied): (usize, usize),
+        panel: usize,
     ) -> [Factors; MAX_TERMS] {
         let mut factors = [EMPTY; MAX_TERMS];
         for (i, (piece, (a, a_row, a_column))) in pass.iter().zip(left).enumerate() {
-            let size = piece.depth.len() * NR;
-            let b = self.terms[piece.term].b.packed(panel, &piece.depth);
-            let b = b.unwrap_or_else(|| right[i][copied * size..][..size].as_ptr());
+            let b = self.terms[piece.term].b.packed(panel, &piece.depth).unwrap_or_else(|| right[i].as_ptr());
             factors[i] = Factors { k: piece.depth.len(), a: *a, a_row: *a_row, a_column: *a_column, b };
         }
         factors
@@ -427,11 +488,11 @@ impl<'a> Product<'a> {
             let height = kernel_rows(rows.len() - row);
             // SAFETY: views were checked to hold m × k elements, panels hold k × NR; the tile lies in C, whose size was
             // asserted; tasks own disjoint rectangles.
-            unsafe { kernel::run(isa, height, factors, tile) };
+            unsafe { kernel::run(isa, height, factors, &[tile]) };
             for factors in &mut *factors {
                 factors.a = factors.a.wrapping_add(height * factors.a_row);
             }
-            tile.c = tile.c.wrapping_add(height * self.n);
+            tile = tile.below(height);
             row += height;
         }
     }
@@ -450,7 +511,7 @@ pub fn grow(scratch: &mut Vec<f32>, len: usize) -> &mut [f32] {
 }
 
 /// The tallest kernel that fits into the rows left.
-fn kernel_rows(left: usize) -> usize {
+pub(super) fn kernel_rows(left: usize) -> usize {
     match left {
         MR_MAX.. => 12,
         8.. => 8,
