@@ -332,11 +332,13 @@ fn plain(c: &mut [f32], m: usize, terms: &[Term<'_>], write: Write) {
         product.block(0..m, 0..panels);
         return;
     }
-    // Blocks of equal height: all but the last hold a multiple of the tallest kernel's rows.
-    let groups = m.div_ceil(MR_MAX);
-    let block = groups.div_ceil(m.div_ceil(ROWS_PER_BLOCK)) * MR_MAX;
+    // Blocks of equal height: all but the last hold a multiple of the tallest kernel's rows. Panels are copied once a block,
+    // so that rows are only split where there are too few panels.
+    let (groups, wanted) = (m.div_ceil(MR_MAX), TASKS_PER_THREAD * threads);
+    let row_tasks = wanted.div_ceil(panels).min(groups.div_ceil(2)).max(m.div_ceil(ROWS_PER_BLOCK));
+    let block = groups.div_ceil(row_tasks) * MR_MAX;
     let row_tasks = m.div_ceil(block);
-    let column_tasks = (TASKS_PER_THREAD * threads).div_ceil(row_tasks).min(panels);
+    let column_tasks = wanted.div_ceil(row_tasks).min(panels);
     let panels_each = panels.div_ceil(column_tasks);
     share(row_tasks * column_tasks, |task| {
         let (row, column) = (task / column_tasks * block, task % column_tasks * panels_each);
