@@ -29,7 +29,7 @@ fn main() {
         .flat_map(|d| (0..127).map(move |i| d * 128 + i))
         .map(|p| Target { position: p as u32, token: ids[p + 1] })
         .collect();
-    let batch = Batch { ids, lengths: vec![128; 4], targets };
+    let batch = Batch { ids, lengths: vec![128; 4], targets, ..Batch::default() };
     let mut gradients = Gradients::zeros(&model.params);
     let mut workspace = Workspace::default();
     let mut rates = Vec::new();

@@ -86,7 +86,7 @@ impl Model {
         let (mut x, before) = self.decoder.embed(&self.params, ids, positions, workspace);
         before.into_iter().for_each(|b| workspace.give(b));
         cache.positions.extend(positions);
-        let layout = Layout { lengths: &[ids.len()], positions, rotary: self.decoder.rotary.as_ref() };
+        let layout = Layout { documents: &[], positions, rotary: self.decoder.rotary.as_ref() };
         let kv_heads = self.spec.kv_heads;
         for (block, heads) in self.decoder.blocks.iter().zip(cache.heads.chunks_exact_mut(kv_heads)) {
             let slots = &cache.positions;

@@ -10,7 +10,7 @@ use crate::layers::linear::{Backward, Linear};
 use crate::layers::mlp::{Mlp, MlpSaved};
 use crate::layers::norm::Norm;
 use crate::layers::workspace::Workspace;
-use crate::ops::attention::{AttentionShape, alibi_slopes};
+use crate::ops::attention::{AttentionShape, Document, alibi_slopes};
 use crate::ops::rotary::RotaryTable;
 use crate::params::{Gradients, ParamId, Params};
 use crate::spec::{DecoderSpec, NameMap, NormKind, Positions};
@@ -67,8 +67,8 @@ struct BlockTrace {
 pub struct Tokens<'a> {
     /// (T).
     pub ids: &'a [u32],
-    /// Document lengths, summing to T.
-    pub lengths: &'a [usize],
+    /// Where the documents lie.
+    pub documents: &'a [Document],
     /// (T): position in the document.
     pub positions: &'a [u32],
 }
@@ -194,7 +194,7 @@ impl Decoder {
     }
 
     fn layout<'a>(&'a self, tokens: Tokens<'a>) -> Layout<'a> {
-        Layout { lengths: tokens.lengths, positions: tokens.positions, rotary: self.rotary.as_ref() }
+        Layout { documents: tokens.documents, positions: tokens.positions, rotary: self.rotary.as_ref() }
     }
 
     /// Token (and position) vectors, (T, d), with the norm of families that have one; returns the values before it too.

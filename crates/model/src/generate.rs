@@ -24,7 +24,7 @@ impl Model {
         if prompt.is_empty() {
             return Err(Error::Batch { reason: "the prompt is empty".into() });
         }
-        self.check(&Batch { ids: prompt.to_vec(), lengths: vec![prompt.len()], targets: Vec::new() })?;
+        self.check(&Batch { ids: prompt.to_vec(), lengths: vec![prompt.len()], ..Batch::default() })?;
         let mut cache = Cache::new(self);
         let positions: Vec<u32> = (0..prompt.len() as u32).collect();
         let x = self.forward_cached(&mut cache, prompt, &positions, Sight::Causal, workspace);

@@ -8,6 +8,7 @@ use crate::families::Family;
 use crate::head::{Head, HeadKind};
 use crate::layers::linear::Linear;
 use crate::layers::workspace::Workspace;
+use crate::ops::attention::Document;
 use crate::params::{Gradients, Params};
 use crate::spec::DecoderSpec;
 use crate::weights::{Init, TensorSource};
@@ -37,14 +38,29 @@ pub struct Batch {
     pub ids: Vec<u32>,
     /// The documents' lengths, summing to T.
     pub lengths: Vec<usize>,
+    /// For each document the number of the one, before it, that is its beginning and that it shares with others; empty where
+    /// no document has one. A beginning has none of its own.
+    pub beginnings: Vec<Option<usize>>,
     /// Supervised positions.
     pub targets: Vec<Target>,
 }
 
 impl Batch {
-    /// Positions within the documents, (T).
+    /// Where each document lies, and what it sees.
+    pub fn documents(&self) -> Vec<Document> {
+        let mut documents = Document::alone(&self.lengths);
+        for (i, beginning) in self.beginnings.iter().enumerate() {
+            if let Some(beginning) = beginning {
+                documents[i].before = documents[*beginning].own.clone();
+            }
+        }
+        documents
+    }
+
+    /// Positions within the documents, (T): those behind a shared beginning go on from it.
     pub fn positions(&self) -> Vec<u32> {
-        self.lengths.iter().flat_map(|n| 0..*n as u32).collect()
+        let positions = |d: Document| d.before.len() as u32..(d.before.len() + d.own.len()) as u32;
+        self.documents().into_iter().flat_map(positions).collect()
     }
 }
 
@@ -110,7 +126,15 @@ impl Model {
         if let Some(id) = batch.ids.iter().find(|id| **id as usize >= self.spec.vocab) {
             return fail(format!("token {id} is outside the vocabulary of {}", self.spec.vocab));
         }
-        if let Some((limit, longest)) = self.spec.positions.limit().zip(batch.lengths.iter().copied().max())
+        let plain = |beginning: &usize| batch.beginnings.get(*beginning).copied().flatten().is_none();
+        let sound = |(i, b): (usize, &Option<usize>)| b.is_none_or(|b| b < i && plain(&b));
+        if !(batch.beginnings.is_empty() || batch.beginnings.len() == batch.lengths.len())
+            || !batch.beginnings.iter().enumerate().all(sound)
+        {
+            return fail("a shared beginning is not a document before, without a beginning of its own".into());
+        }
+        let longest = batch.documents().iter().map(|d| d.before.len() + d.own.len()).max();
+        if let Some((limit, longest)) = self.spec.positions.limit().zip(longest)
             && longest > limit
         {
             return fail(format!("a document of {longest} tokens is longer than the model's {limit} positions"));
@@ -132,8 +156,8 @@ impl Model {
     ) -> Result<f64> {
         assert_eq!(self.purpose, Purpose::Training, "the model was packed for inference");
         self.check(batch)?;
-        let positions = batch.positions();
-        let tokens = Tokens { ids: &batch.ids, lengths: &batch.lengths, positions: &positions };
+        let (documents, positions) = (batch.documents(), batch.positions());
+        let tokens = Tokens { ids: &batch.ids, documents: &documents, positions: &positions };
         let (x, trace) = self.decoder.forward(&self.params, tokens, workspace);
         let (loss, d_x) = self.head.backward(&self.params, &x, &batch.targets, scale, (gradients, workspace));
         workspace.give(x);
@@ -144,8 +168,8 @@ impl Model {
     /// Hidden states (T, d) before the final norm.
     fn hidden(&self, batch: &Batch, workspace: &mut Workspace) -> Result<Vec<f32>> {
         self.check(batch)?;
-        let positions = batch.positions();
-        let tokens = Tokens { ids: &batch.ids, lengths: &batch.lengths, positions: &positions };
+        let (documents, positions) = (batch.documents(), batch.positions());
+        let tokens = Tokens { ids: &batch.ids, documents: &documents, positions: &positions };
         let (x, trace) = self.decoder.forward(&self.params, tokens, workspace);
         trace.release(workspace);
         Ok(x)

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::linear::{Backward, Linear};
 use super::workspace::Workspace;
-use crate::ops::attention::{AttentionShape, Qkv, QkvGradient, attention_backward, attention_forward};
+use crate::ops::attention::{AttentionShape, Document, Qkv, QkvGradient, attention_backward, attention_forward};
 use crate::ops::matmul::Write;
 use crate::ops::rotary::{RotaryTable, Turn};
 use crate::params::{Gradients, Params};
@@ -40,8 +40,8 @@ pub struct Attention {
 /// Where a batch's tokens stand.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout<'a> {
-    /// Lengths of the packed documents.
-    pub lengths: &'a [usize],
+    /// Where the packed documents lie.
+    pub documents: &'a [Document],
     /// Each token's position in its document.
     pub positions: &'a [u32],
     /// Angles, for families with rotary positions.
@@ -188,7 +188,7 @@ impl Attention {
     ) -> AttentionSaved {
         let [q, k, v] = self.project(params, x, layout, workspace);
         let mut heads = workspace.take(q.len());
-        attention_forward(&mut heads, Qkv { q: &q, k: &k, v: &v }, layout.lengths, &self.shape);
+        attention_forward(&mut heads, Qkv { q: &q, k: &k, v: &v }, layout.documents, &self.shape);
         let attended = self.merge_heads(params, y, &heads, workspace);
         workspace.give(heads);
         AttentionSaved { q, k, v, attended }
@@ -205,7 +205,7 @@ impl Attention {
             QkvGradient { d_q: &mut *d_q, d_k: &mut *d_k, d_v },
             &d_heads,
             qkv,
-            layout.lengths,
+            layout.documents,
             &self.shape,
         );
         layout.turn(d_q, &self.shape, Turn::Backward);

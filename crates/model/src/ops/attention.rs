@@ -1,7 +1,8 @@
 //! Causal attention over packed documents: block-diagonal, with grouped heads, ALiBi slopes and sliding windows.
 //!
 //! Queries, keys and values are head-major: q (kv_heads, group, T, head_dim), k and v (kv_heads, T, head_dim). A document
-//! attends to itself only. Probabilities are recomputed in the backward pass instead of being kept.
+//! attends to itself, and to a beginning that it shares with others and that lies in the batch once; its gradients add up
+//! there. Probabilities are recomputed in the backward pass instead of being kept.
 //! ALiBi: Press et al. 2021.
 
 use std::cell::RefCell;
@@ -45,12 +46,49 @@ impl AttentionShape {
 /// Queries that are computed together: what lies after the last of them is not.
 const QUERIES: usize = 48;
 
+/// Where a document's tokens lie in a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Its own.
+    pub own: Range<usize>,
+    /// Those of the shared beginning before it; empty for none.
+    pub before: Range<usize>,
+}
+
+impl Document {
+    /// Documents behind one another, none of which shares anything.
+    pub fn alone(lengths: &[usize]) -> Vec<Self> {
+        let next = |start: &mut usize, n: &usize| {
+            let own = *start..*start + n;
+            *start = own.end;
+            Some(Self { own, before: 0..0 })
+        };
+        lengths.iter().scan(0, next).collect()
+    }
+
+    /// All that a document sees of a head's (T, d) block, in one piece: a slice of it, or a copy in `scratch`.
+    fn seen<'a>(&self, head: &'a [f32], d: usize, scratch: &'a mut Vec<f32>) -> &'a [f32] {
+        let own = &head[self.own.start * d..self.own.end * d];
+        if self.before.is_empty() {
+            return own;
+        }
+        scratch.clear();
+        scratch.extend_from_slice(&head[self.before.start * d..self.before.end * d]);
+        scratch.extend_from_slice(own);
+        scratch
+    }
+}
+
 #[derive(Default)]
 struct Scratch {
     keys: Packed,
     values: Packed,
     probabilities: Vec<f32>,
     d_scores: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    d_k: Vec<f32>,
+    d_v: Vec<f32>,
 }
 
 thread_local! {
@@ -68,22 +106,26 @@ pub struct Qkv<'a> {
     pub v: &'a [f32],
 }
 
-/// `out` (kv_heads, group, T, head_dim) = softmax(scale · q kᵀ + bias) v, document by document.
-pub fn attention_forward(out: &mut [f32], qkv: Qkv<'_>, lengths: &[usize], shape: &AttentionShape) {
+/// `out` (kv_heads, group, T, head_dim) = softmax(scale · q kᵀ + bias) v, document by document; documents lie one behind the
+/// other.
+pub fn attention_forward(out: &mut [f32], qkv: Qkv<'_>, documents: &[Document], shape: &AttentionShape) {
     let d = shape.head_dim;
-    let head = lengths.iter().sum::<usize>() * d;
-    pieces(out, lengths, d).into_par_iter().with_max_len(1).for_each(|(h, span, out)| {
-        let (q, kv) = (&qkv.q[h * head..][span.clone()], h / shape.group * head);
-        let (k, v) = (&qkv.k[kv..][span.clone()], &qkv.v[kv..][span]);
-        SCRATCH.with_borrow_mut(|scratch| {
-            let n = k.len() / d;
-            scratch.keys.fill_here(View::transposed(k, d), d, n);
-            for queries in blocks(n) {
+    let head = tokens(documents) * d;
+    pieces(out, documents, d).into_par_iter().with_max_len(1).for_each(|(h, document, out)| {
+        let kv = h / shape.group * head;
+        let q = &qkv.q[h * head..][document.own.start * d..document.own.end * d];
+        SCRATCH.with_borrow_mut(|Scratch { keys: packed, probabilities: p, k, v, .. }| {
+            let k = document.seen(&qkv.k[kv..][..head], d, k);
+            let v = document.seen(&qkv.v[kv..][..head], d, v);
+            let (n, before) = (k.len() / d, document.before.len());
+            packed.fill_here(View::transposed(k, d), d, n);
+            for rows in blocks(n - before) {
+                let queries = before + rows.start..before + rows.end;
                 let keys = shape.keys(&queries);
-                probabilities(scratch, &q[queries.start * d..queries.end * d], (&queries, &keys), shape, h);
-                let p = View::rows(&scratch.probabilities, keys.len());
+                let p = probabilities(p, &q[rows.start * d..rows.end * d], packed, (&queries, &keys), shape, h);
                 let v = Right::rows(&v[keys.start * d..keys.end * d], d);
-                matmul_here(&mut out[queries.start * d..queries.end * d], p, queries.len(), v, Write::SET);
+                let out = &mut out[rows.start * d..rows.end * d];
+                matmul_here(out, View::rows(p, keys.len()), rows.len(), v, Write::SET);
             }
         });
     });
@@ -105,41 +147,50 @@ pub fn attention_backward(
     gradient: QkvGradient<'_>,
     d_out: &[f32],
     qkv: Qkv<'_>,
-    lengths: &[usize],
+    documents: &[Document],
     shape: &AttentionShape,
 ) {
     let d = shape.head_dim;
-    let head = lengths.iter().sum::<usize>() * d;
+    let head = tokens(documents) * d;
     let QkvGradient { d_q, d_k, d_v } = gradient;
-    let keys = pieces(d_k, lengths, d).into_iter().zip(pieces(d_v, lengths, d));
-    let tasks: Vec<_> = keys.zip(grouped(d_q, lengths, shape)).collect();
-    tasks.into_par_iter().with_max_len(1).for_each(|(((kv, span, d_k), (_, _, d_v)), d_q)| {
-        for (g, d_q) in d_q.into_iter().enumerate() {
-            let h = kv * shape.group + g;
-            let one = Head {
-                h,
-                first: g == 0,
-                q: &qkv.q[h * head..][span.clone()],
-                k: &qkv.k[kv * head..][span.clone()],
-                v: &qkv.v[kv * head..][span.clone()],
-                d_out: &d_out[h * head..][span.clone()],
-            };
-            let out = QkvGradient { d_q, d_k: &mut *d_k, d_v: &mut *d_v };
-            SCRATCH.with_borrow_mut(|scratch| one.backward(scratch, out, shape));
-        }
+    let keys = pieces(d_k, documents, d).into_iter().zip(pieces(d_v, documents, d));
+    let tasks: Vec<_> = keys.zip(grouped(d_q, documents, shape)).collect();
+    let beginnings = tasks.into_par_iter().with_max_len(1).map(|(((kv, document, d_k), (_, _, d_v)), d_q)| {
+        let one = Group {
+            kv,
+            document,
+            q: &qkv.q[kv * shape.group * head..][..shape.group * head],
+            k: &qkv.k[kv * head..][..head],
+            v: &qkv.v[kv * head..][..head],
+            d_out: &d_out[kv * shape.group * head..][..shape.group * head],
+        };
+        SCRATCH.with_borrow_mut(|scratch| one.backward(scratch, d_q, (d_k, d_v), shape))
     });
+    let beginnings: Vec<Option<Beginning>> = beginnings.collect();
+    for (i, beginning) in beginnings.iter().enumerate() {
+        let Some((part_k, part_v)) = beginning else { continue };
+        let (kv, before) = (i / documents.len(), &documents[i % documents.len()].before);
+        let span = kv * head + before.start * d..kv * head + before.end * d;
+        d_k[span.clone()].iter_mut().zip(part_k).for_each(|(sum, x)| *sum += x);
+        d_v[span].iter_mut().zip(part_v).for_each(|(sum, x)| *sum += x);
+    }
 }
 
-type Piece<'a> = (usize, Range<usize>, &'a mut [f32]);
+/// What a document adds to the gradients of keys and values of its shared beginning.
+type Beginning = (Vec<f32>, Vec<f32>);
+type Piece<'a, 'd> = (usize, &'d Document, &'a mut [f32]);
 
-/// The parts of a head-major (heads, T, d) buffer, a head and a document at a time, with the document's elements in a head.
-fn pieces<'a>(x: &'a mut [f32], lengths: &[usize], d: usize) -> Vec<Piece<'a>> {
-    let head = lengths.iter().sum::<usize>() * d;
+fn tokens(documents: &[Document]) -> usize {
+    documents.last().map_or(0, |document| document.own.end)
+}
+
+/// The parts of a head-major (heads, T, d) buffer, a head and a document at a time.
+fn pieces<'a, 'd>(x: &'a mut [f32], documents: &'d [Document], d: usize) -> Vec<Piece<'a, 'd>> {
     let mut all = Vec::new();
-    for (h, mut rest) in x.chunks_exact_mut(head.max(1)).enumerate() {
-        for span in spans(lengths, d) {
-            let (piece, tail) = rest.split_at_mut(span.len());
-            all.push((h, span, piece));
+    for (h, mut rest) in x.chunks_exact_mut((tokens(documents) * d).max(1)).enumerate() {
+        for document in documents {
+            let (piece, tail) = rest.split_at_mut(document.own.len() * d);
+            all.push((h, document, piece));
             rest = tail;
         }
     }
@@ -147,55 +198,101 @@ fn pieces<'a>(x: &'a mut [f32], lengths: &[usize], d: usize) -> Vec<Piece<'a>> {
 }
 
 /// For each key/value head and document the pieces of its query heads.
-fn grouped<'a>(d_q: &'a mut [f32], lengths: &[usize], shape: &AttentionShape) -> Vec<Vec<&'a mut [f32]>> {
-    let documents = lengths.len();
-    let mut groups: Vec<Vec<&mut [f32]>> = (0..shape.kv_heads * documents).map(|_| Vec::new()).collect();
-    for (i, (h, _, piece)) in pieces(d_q, lengths, shape.head_dim).into_iter().enumerate() {
-        groups[h / shape.group * documents + i % documents].push(piece);
+fn grouped<'a>(d_q: &'a mut [f32], documents: &[Document], shape: &AttentionShape) -> Vec<Vec<&'a mut [f32]>> {
+    let mut groups: Vec<Vec<&mut [f32]>> = (0..shape.kv_heads * documents.len()).map(|_| Vec::new()).collect();
+    for (i, (h, _, piece)) in pieces(d_q, documents, shape.head_dim).into_iter().enumerate() {
+        groups[h / shape.group * documents.len() + i % documents.len()].push(piece);
     }
     groups
 }
 
-/// One query head of the backward pass over one document.
-struct Head<'a> {
-    h: usize,
-    /// The first of its group: it overwrites the gradients of keys and values.
-    first: bool,
+/// The query heads of one key/value head, in the backward pass over one document; whole heads of all tokens.
+struct Group<'a> {
+    kv: usize,
+    document: &'a Document,
     q: &'a [f32],
     k: &'a [f32],
     v: &'a [f32],
     d_out: &'a [f32],
 }
 
-impl Head<'_> {
-    #[expect(clippy::needless_pass_by_value, reason = "it holds the only way to write into the gradients")]
-    fn backward(&self, scratch: &mut Scratch, out: QkvGradient<'_>, shape: &AttentionShape) {
-        let d = shape.head_dim;
-        let n = self.k.len() / d;
-        if self.first {
-            out.d_k.fill(0.0);
-            out.d_v.fill(0.0);
-            scratch.keys.fill_here(View::transposed(self.k, d), d, n);
-            scratch.values.fill_here(View::transposed(self.v, d), d, n);
+impl Group<'_> {
+    fn backward(
+        &self,
+        scratch: &mut Scratch,
+        d_q: Vec<&mut [f32]>,
+        (own_k, own_v): (&mut [f32], &mut [f32]),
+        shape: &AttentionShape,
+    ) -> Option<Beginning> {
+        let (d, document) = (shape.head_dim, self.document);
+        let Scratch { keys, values, probabilities: p, d_scores, k, v, d_k, d_v } = scratch;
+        let (k, v) = (document.seen(self.k, d, k), document.seen(self.v, d, v));
+        let (n, before) = (k.len() / d, document.before.len());
+        keys.fill_here(View::transposed(k, d), d, n);
+        values.fill_here(View::transposed(v, d), d, n);
+        let (d_k, d_v) = (grow(d_k, n * d), grow(d_v, n * d));
+        d_k.fill(0.0);
+        d_v.fill(0.0);
+        for (g, d_q) in d_q.into_iter().enumerate() {
+            let head = |x: &'_ [f32]| -> Range<usize> {
+                let start = g * self.k.len();
+                debug_assert!(start < x.len());
+                start + document.own.start * d..start + document.own.end * d
+            };
+            let one = Head {
+                h: self.kv * shape.group + g,
+                before,
+                q: &self.q[head(self.q)],
+                k,
+                d_out: &self.d_out[head(self.d_out)],
+            };
+            one.backward((keys, values), (p, d_scores), QkvGradient { d_q, d_k: &mut *d_k, d_v: &mut *d_v }, shape);
         }
-        for queries in blocks(n) {
-            let keys = shape.keys(&queries);
-            let (rows, columns) = (queries.start * d..queries.end * d, keys.start * d..keys.end * d);
+        own_k.copy_from_slice(&d_k[before * d..]);
+        own_v.copy_from_slice(&d_v[before * d..]);
+        (before > 0).then(|| (d_k[..before * d].to_vec(), d_v[..before * d].to_vec()))
+    }
+}
+
+/// One query head of the backward pass over one document.
+struct Head<'a> {
+    h: usize,
+    before: usize,
+    q: &'a [f32],
+    k: &'a [f32],
+    d_out: &'a [f32],
+}
+
+impl Head<'_> {
+    /// Overwrites `d_q` (own tokens); adds to `d_k` and `d_v` (all that the document sees).
+    #[expect(clippy::needless_pass_by_value, reason = "it holds the only way to write into the gradients")]
+    fn backward(
+        &self,
+        (keys, values): (&Packed, &Packed),
+        (p, d_scores): (&mut Vec<f32>, &mut Vec<f32>),
+        out: QkvGradient<'_>,
+        shape: &AttentionShape,
+    ) {
+        let d = shape.head_dim;
+        for own in blocks(self.q.len() / d) {
+            let queries = self.before + own.start..self.before + own.end;
+            let seen = shape.keys(&queries);
+            let (rows, columns) = (own.start * d..own.end * d, seen.start * d..seen.end * d);
             let (q, d_out) = (&self.q[rows.clone()], &self.d_out[rows.clone()]);
-            probabilities(scratch, q, (&queries, &keys), shape, self.h);
+            let p = probabilities(p, q, keys, (&queries, &seen), shape, self.h);
             // d_v += pᵀ · d_out
-            let p = View::transposed(&scratch.probabilities, keys.len());
-            matmul_here(&mut out.d_v[columns.clone()], p, keys.len(), Right::rows(d_out, d), Write::ADD);
+            let turned = View::transposed(p, seen.len());
+            matmul_here(&mut out.d_v[columns.clone()], turned, seen.len(), Right::rows(d_out, d), Write::ADD);
             // d_p = d_out · vᵀ, then through the softmax
-            let d_scores = grow(&mut scratch.d_scores, queries.len() * keys.len());
-            let values = Right::Columns { panels: &scratch.values, from: keys.start, n: keys.len() };
-            matmul_here(d_scores, View::rows(d_out, d), queries.len(), values, Write::SET);
-            softmax_backward(d_scores, &scratch.probabilities, keys.len(), shape.scale);
+            let d_scores = grow(d_scores, own.len() * seen.len());
+            let values = Right::Columns { panels: values, from: seen.start, n: seen.len() };
+            matmul_here(d_scores, View::rows(d_out, d), own.len(), values, Write::SET);
+            softmax_backward(d_scores, p, seen.len(), shape.scale);
             // d_q = d_s · k, d_k += d_sᵀ · q
             let k = Right::rows(&self.k[columns.clone()], d);
-            matmul_here(&mut out.d_q[rows], View::rows(d_scores, keys.len()), queries.len(), k, Write::SET);
-            let d_s = View::transposed(d_scores, keys.len());
-            matmul_here(&mut out.d_k[columns], d_s, keys.len(), Right::rows(q, d), Write::ADD);
+            matmul_here(&mut out.d_q[rows], View::rows(d_scores, seen.len()), own.len(), k, Write::SET);
+            let d_s = View::transposed(d_scores, seen.len());
+            matmul_here(&mut out.d_k[columns], d_s, seen.len(), Right::rows(q, d), Write::ADD);
         }
     }
 }
@@ -208,17 +305,18 @@ fn softmax_backward(d_scores: &mut [f32], probabilities: &[f32], n: usize, scale
     }
 }
 
-/// Fills `scratch.probabilities` (queries, keys) for some queries of one document and head; zero where one must not look.
-fn probabilities(
-    scratch: &mut Scratch,
+/// Probabilities (queries, keys) for some queries of one document and head; zero where one must not look.
+fn probabilities<'a>(
+    scratch: &'a mut Vec<f32>,
     q: &[f32],
+    packed: &Packed,
     (queries, keys): (&Range<usize>, &Range<usize>),
     shape: &AttentionShape,
     head: usize,
-) {
+) -> &'a [f32] {
     let n = keys.len();
-    let scores = grow(&mut scratch.probabilities, queries.len() * n);
-    let right = Right::Columns { panels: &scratch.keys, from: keys.start, n };
+    let scores = grow(scratch, queries.len() * n);
+    let right = Right::Columns { panels: packed, from: keys.start, n };
     matmul_here(scores, View::rows(q, shape.head_dim), queries.len(), right, Write::SET.scaled(shape.scale));
     let slope = shape.slope(head);
     for (i, row) in queries.clone().zip(scores.chunks_exact_mut(n)) {
@@ -231,6 +329,7 @@ fn probabilities(
         }
         softmax(&mut row[first..=own]);
     }
+    scores
 }
 
 /// The queries of a document of `n` tokens, some at a time.
@@ -243,15 +342,6 @@ pub fn softmax(row: &mut [f32]) {
     let sum = exp::exp_sum(row, exp::max(row));
     let inverse = 1.0 / sum;
     row.iter_mut().for_each(|x| *x *= inverse);
-}
-
-/// The element ranges of each document in a head's (T, head_dim) block.
-fn spans(lengths: &[usize], head_dim: usize) -> impl Iterator<Item = Range<usize>> + '_ {
-    lengths.iter().scan(0, move |start, n| {
-        let span = *start..*start + n * head_dim;
-        *start = span.end;
-        Some(span)
-    })
 }
 
 /// The slopes of ALiBi for `heads` heads, as Press et al. (2021) and BLOOM define them for any number.
@@ -307,7 +397,7 @@ mod tests {
 
     fn forward(q: &[f32], k: &[f32], v: &[f32], lengths: &[usize], s: &AttentionShape) -> Vec<f32> {
         let mut out = vec![0.0; q.len()];
-        attention_forward(&mut out, Qkv { q, k, v }, lengths, s);
+        attention_forward(&mut out, Qkv { q, k, v }, &Document::alone(lengths), s);
         out
     }
 
@@ -322,7 +412,7 @@ mod tests {
             }
             let (mut d_q, mut d_k, mut d_v) = (vec![9.0; 96], vec![9.0; 48], vec![9.0; 48]);
             let gradient = QkvGradient { d_q: &mut d_q, d_k: &mut d_k, d_v: &mut d_v };
-            attention_backward(gradient, &up, Qkv { q: &q, k: &k, v: &v }, &lengths, &s);
+            attention_backward(gradient, &up, Qkv { q: &q, k: &k, v: &v }, &Document::alone(&lengths), &s);
             check_gradient(&q, &d_q, |q| dot(&forward(q, &k, &v, &lengths, &s), &up));
             check_gradient(&k, &d_k, |k| dot(&forward(&q, k, &v, &lengths, &s), &up));
             check_gradient(&v, &d_v, |v| dot(&forward(&q, &k, v, &lengths, &s), &up));
