@@ -59,6 +59,31 @@ pub(crate) enum Command {
         after_help = "Examples:\n  wardsmith export --data data/cwe --format hf --out cwe-dataset\n  wardsmith export --data data/cwe --format chat --out cwe-chats"
     )]
     Export(Export),
+    /// Measure this machine: the multipliers' rate, matrix products, training steps of a 135-million-value model.
+    #[command(
+        after_help = "Examples:\n  wardsmith bench\n  wardsmith bench --examples examples.jsonl --tokenizer models/gpt2 --steps 10\n\nAn example is a line {\"prompt\": …, \"completion\": …}; the loss is on the completion."
+    )]
+    Bench(Bench),
+}
+
+/// `wardsmith bench`.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Train on these examples instead of random tokens, all supervised.
+    #[arg(long, value_name = "FILE", requires = "tokenizer")]
+    pub examples: Option<PathBuf>,
+    /// The tokenizer of the examples.
+    #[arg(long, value_name = "DIR")]
+    pub tokenizer: Option<PathBuf>,
+    /// A model folder instead of random weights.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// A PEFT adapter to go on from instead of a new one of rank 16 on all linear layers.
+    #[arg(long, value_name = "DIR", requires = "model")]
+    pub adapter: Option<PathBuf>,
+    /// Training steps; the first two are not counted.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(3..=1000))]
+    pub steps: u16,
 }
 
 /// `wardsmith demo`.

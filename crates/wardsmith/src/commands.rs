@@ -1,5 +1,6 @@
 //! The commands: each composes what the other crates offer.
 
+pub(crate) mod bench;
 pub(crate) mod classify;
 pub(crate) mod demo;
 pub(crate) mod eval;
@@ -31,5 +32,6 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Eval(args) => eval::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Bench(args) => bench::run(&args),
     }
 }

@@ -9,6 +9,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use rayon::prelude::*;
 
@@ -521,6 +522,27 @@ pub(super) fn kernel_rows(left: usize) -> usize {
         2.. => 2,
         _ => 1,
     }
+}
+
+/// What the kernel does in a second on all threads with operands in the first-level cache: the multipliers' rate, in
+/// multiplications and additions.
+pub fn peak_flops() -> f64 {
+    const DEPTH: usize = 128;
+    const ROUNDS: usize = 20_000;
+    let threads = rayon::current_num_threads();
+    let once = || {
+        let (a, b, mut c) = (vec![0.5_f32; MR_MAX * DEPTH], vec![0.25_f32; DEPTH * NR], vec![0.0_f32; MR_MAX * NR]);
+        let factors = [Factors { k: DEPTH, a: a.as_ptr(), a_row: DEPTH, a_column: 1, b: b.as_ptr() }];
+        let tile = Tile { c: c.as_mut_ptr(), row_stride: NR, columns: NR, alpha: 1.0, accumulate: false };
+        for _ in 0..ROUNDS {
+            // SAFETY: the operands hold 12 × 128, 128 × 32 and 12 × 32 values.
+            unsafe { kernel::run(kernel::isa(), MR_MAX, &factors, &[tile]) };
+        }
+        std::hint::black_box(c[0]);
+    };
+    let begun = Instant::now();
+    (0..threads).into_par_iter().with_max_len(1).for_each(|_| once());
+    2.0 * (threads * ROUNDS * MR_MAX * DEPTH * NR) as f64 / begun.elapsed().as_secs_f64()
 }
 
 /// The same product in three plain loops: the reference for tests.
