@@ -13,7 +13,7 @@ use crate::ops::matmul::Write;
 use crate::params::{Gradients, Params};
 
 /// Most logits held at once (16 MiB), unless 32 rows need more.
-const LOGITS_PER_BLOCK: usize = 1 << 22;
+pub(crate) const LOGITS_PER_BLOCK: usize = 1 << 22;
 
 /// Which head a model has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -113,6 +113,7 @@ fn options(total_steps: u64) -> RunOptions {
         fingerprint: "test".into(),
         show_progress: false,
         key: None,
+        pause_at_step: None,
     }
 }
 
@@ -176,6 +177,26 @@ fn a_run_that_is_killed_and_resumed_ends_with_the_same_bytes() {
             .collect()
     };
     assert_eq!(losses(whole.path()), losses(cut.path()), "the metrics are those of one run");
+}
+
+#[test]
+fn a_run_that_pauses_at_rungs_has_the_weights_of_one_that_does_not() {
+    let validation = [pattern(1000)];
+    let (whole, rungs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let never = AtomicBool::new(false);
+    let options = options(20);
+    let mut first = fresh();
+    run(&mut first, &mut Patterns { position: 0 }, &validation, whole.path(), &options, &never).unwrap();
+    let mut last = fresh();
+    for (pause, ending) in [(4, Ending::Paused), (12, Ending::Paused), (20, Ending::Finished)] {
+        last = fresh();
+        let options = RunOptions { pause_at_step: Some(pause), ..options.clone() };
+        let mut feed = Patterns { position: 0 };
+        let outcome = run(&mut last, &mut feed, &validation, rungs.path(), &options, &never).unwrap();
+        assert_eq!((outcome.ending, outcome.state.step), (ending, pause));
+        assert!(outcome.state.best.is_some());
+    }
+    assert_eq!(bytes(&first), bytes(&last));
 }
 
 fn key() -> Key {

@@ -44,6 +44,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  wardsmith tune recipes/cwe-classify.toml --out runs/cwe\n  wardsmith tune recipes/cwe-classify.toml --set train.learning_rate=1e-4 --out runs/slow\n  wardsmith tune --resume runs/cwe"
     )]
     Tune(Tune),
+    /// Search for good hyper-parameters as a recipe's table `sweep` says; stop and repeat it at will, in several processes.
+    #[command(
+        after_help = "Examples:\n  wardsmith sweep recipes/sweep-demo.toml --out sweeps/demo\n  wardsmith sweep recipes/sweep-demo.toml --set sweep.trials=60 --out sweeps/demo      (go on with more trials)\n\nIn the recipe:\n  [sweep]\n  method = \"tpe\"                    # or random, grid\n  trials = 30\n  halving = { min_steps = 20, factor = 3 }\n  [sweep.parameters]\n  \"train.learning_rate\" = { kind = \"log_uniform\", low = 1e-5, high = 1e-2 }\n  \"train.packs_per_step\" = { kind = \"int\", low = 1, high = 8, log = true }\n  \"lora.rank\" = { kind = \"choice\", values = [4, 8, 16] }"
+    )]
+    Sweep(Sweep),
     /// Measure a model on a dataset, beside its base and classical baselines; writes report.json and report.html.
     #[command(
         after_help = "Example:\n  wardsmith eval --model runs/cwe/model --base models/small --data data/cwe --out reports/cwe"
@@ -171,6 +176,28 @@ pub(crate) struct Tune {
     /// Go on with an interrupted run.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "out", "data", "set"])]
     pub resume: Option<PathBuf>,
+    /// Begin even where the memory that is free will not do.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `wardsmith sweep`.
+#[derive(Debug, Args)]
+pub(crate) struct Sweep {
+    /// The recipe with a table `sweep`.
+    pub recipe: PathBuf,
+    /// The dataset, instead of the recipe's train.dataset.
+    #[arg(long, value_name = "DATASET")]
+    pub data: Option<PathBuf>,
+    /// Change one value of the recipe, such as sweep.trials=60.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// The study's folder; one that exists is gone on with.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Begin even where the memory that is free will not do.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// How a language model answers.
