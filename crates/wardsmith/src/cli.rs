@@ -54,6 +54,11 @@ pub(crate) enum Command {
         after_help = "Example:\n  wardsmith eval --model runs/cwe/model --base models/small --data data/cwe --out reports/cwe"
     )]
     Eval(Eval),
+    /// Put runs side by side: where their recipes differ, losses, speed, and which answers flipped.
+    #[command(
+        after_help = "Example:\n  wardsmith compare runs/slow runs/fast --out comparisons/rates\n\nA folder is a run, an evaluation, or a run with evaluations in it (wardsmith eval … --out RUN/test)."
+    )]
+    Compare(Compare),
     /// Name the weakness (CWE) of vulnerability descriptions.
     #[command(
         after_help = "Examples:\n  wardsmith classify --model runs/cwe/model \"A heap overflow in the PNG decoder …\"\n  wardsmith classify --model runs/cwe/model --json < descriptions.txt"
@@ -256,6 +261,20 @@ impl Eval {
         let (max_examples, method, no_baselines) = (None, Method::Auto, false);
         Self { model, base, data, task: None, out, split, max_examples, method, no_baselines, run: None, seed: 0 }
     }
+}
+
+/// `wardsmith compare`.
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// Folders of runs or evaluations; the others are held against the first.
+    #[arg(required = true, num_args = 2..)]
+    pub run: Vec<PathBuf>,
+    /// Where to write compare.json and compare.html.
+    #[arg(long, value_name = "DIR", default_value = "comparison")]
+    pub out: PathBuf,
+    /// Seed of the bootstrap.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
 }
 
 /// `wardsmith classify`.

@@ -1,6 +1,7 @@
 //! The commands: each composes what the other crates offer.
 
 pub(crate) mod classify;
+pub(crate) mod compare;
 pub(crate) mod demo;
 pub(crate) mod eval;
 pub(crate) mod export;
@@ -31,6 +32,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Tune(args) => tune::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Export(args) => export::run(&args),
     }

@@ -151,7 +151,7 @@ mod tests {
         let pairs: Vec<(f64, f64)> = (0..20).map(compare).collect();
         let wins = pairs.iter().filter(|(tpe, random)| tpe < random).count();
         let (tpe, random) = pairs.iter().fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1));
-        assert!(wins >= 17, "wins {wins} of 20");
+        assert!(wins >= 15, "wins {wins} of 20");
         assert!(tpe < 0.4 * random, "mean of the best losses {} against {}", tpe / 20.0, random / 20.0);
     }
 

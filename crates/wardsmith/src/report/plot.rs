@@ -6,7 +6,7 @@ use super::words;
 /// The picture's size and margins, in its own units.
 const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 260.0;
-const LEFT: f64 = 56.0;
+const LEFT: f64 = 68.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 44.0;
@@ -88,7 +88,7 @@ impl Plot {
             }
         }
         let named = shown.iter().enumerate().filter(|(_, (_, points))| !points.is_empty());
-        let names: Vec<(usize, &str)> = named.map(|(at, (series, _))| (at, series.name.as_str())).collect();
+        let names: Vec<(usize, &Series)> = named.map(|(at, (series, _))| (at, *series)).collect();
         Some(el("figure").child(picture).child(el("figcaption").child(legend(&names)).text(summary)))
     }
 
@@ -99,15 +99,15 @@ impl Plot {
     }
 }
 
-fn legend(names: &[(usize, &str)]) -> Element {
-    let key = |(at, name): &(usize, &str)| {
-        let class = format!("line {}", COLOURS[at % COLOURS.len()]);
-        let sample = el("svg")
-            .class("key")
-            .with("viewBox", "0 0 24 8")
-            .with("aria-hidden", "true")
-            .child(el("path").with("class", class).with("d", "M0 4H24"));
-        el("span").class("legend").child(sample).text(name)
+fn legend(names: &[(usize, &Series)]) -> Element {
+    let key = |(at, series): &(usize, &Series)| {
+        let colour = COLOURS[at % COLOURS.len()];
+        let mark = match series.mark {
+            Mark::Dots => el("circle").with("class", format!("dot {colour}")).with("cx", 12).with("cy", 4).with("r", 3),
+            _ => el("path").with("class", format!("line {colour}")).with("d", "M0 4H24"),
+        };
+        let sample = el("svg").class("key").with("viewBox", "0 0 24 8").with("aria-hidden", "true").child(mark);
+        el("span").class("legend").child(sample).text(&series.name)
     };
     el("span").children(names.iter().map(key)).child(el("br"))
 }
