@@ -143,6 +143,7 @@ struct Values {
     packed: u64,
     rotary: u64,
     kept: u64,
+    wider: u64,
     working: u64,
     gradient_packed: u64,
     scratch: u64,
@@ -165,6 +166,7 @@ impl Setting {
             part("gradients", v.trained, TRAINING),
             part("optimiser moments", 2 * v.trained, TRAINING),
             part("activations kept for the backward pass", v.kept, TRAINING),
+            part("room in buffers that are wider than what they keep", v.wider, TRAINING),
             part("working buffers", v.working, TRAINING),
             part("activations packed for a gradient", v.gradient_packed, &[Stepping]),
             part("scratch of all threads", v.scratch, ALWAYS),
@@ -231,6 +233,7 @@ impl Setting {
             packed: linears.iter().chain([&head]).map(LinearShape::packed).sum::<u64>() + packed_pairs,
             rotary,
             kept: self.kept(),
+            wider: self.wider(),
             working: self.working(&head),
             gradient_packed: self.gradient_packed(&linears, &pairs),
             scratch: self.scratch(),
@@ -245,6 +248,12 @@ impl Setting {
         let block = 2 * spec.hidden + 2 * query + 2 * key + inner;
         let embedded = if spec.embedding_norm { spec.hidden } else { 0 };
         (self.pack_tokens * (spec.layers() * block + embedded)) as u64
+    }
+
+    /// The buffer of a feed-forward block's inner values is free after it, and the next block takes it for what it keeps.
+    fn wider(&self) -> u64 {
+        let spec = &self.spec;
+        (self.pack_tokens * spec.layers() * spec.inner.saturating_sub(spec.hidden)) as u64
     }
 
     /// What is free again after its use, and so is there once: the most of the head, a feed-forward block's backward

@@ -46,7 +46,7 @@ pub(crate) enum Command {
     Tune(Tune),
     /// Search for good hyper-parameters as a recipe's table `sweep` says; stop and repeat it at will, in several processes.
     #[command(
-        after_help = "Examples:\n  wardsmith sweep recipes/sweep-demo.toml --out sweeps/demo\n  wardsmith sweep recipes/sweep-demo.toml --set sweep.trials=60 --out sweeps/demo      (go on with more trials)\n\nIn the recipe:\n  [sweep]\n  method = \"tpe\"                    # or random, grid\n  trials = 30\n  halving = { min_steps = 20, factor = 3 }\n  [sweep.parameters]\n  \"train.learning_rate\" = { kind = \"log_uniform\", low = 1e-5, high = 1e-2 }\n  \"train.packs_per_step\" = { kind = \"int\", low = 1, high = 8, log = true }\n  \"lora.rank\" = { kind = \"choice\", values = [4, 8, 16] }"
+        after_help = "Examples:\n  wardsmith sweep recipes/sweep-cwe.toml --out sweeps/cwe\n  wardsmith sweep recipes/sweep-cwe.toml --set sweep.trials=60 --out sweeps/cwe      (go on with more trials)\n\nIn the recipe:\n  [sweep]\n  method = \"tpe\"                    # or random, grid\n  trials = 30\n  halving = { min_steps = 20, factor = 3 }\n  [sweep.parameters]\n  \"train.learning_rate\" = { kind = \"log_uniform\", low = 1e-5, high = 1e-2 }\n  \"train.packs_per_step\" = { kind = \"int\", low = 1, high = 8, log = true }\n  \"lora.rank\" = { kind = \"choice\", values = [4, 8, 16] }"
     )]
     Sweep(Sweep),
     /// Measure a model on a dataset, beside its base and classical baselines; writes report.json and report.html.

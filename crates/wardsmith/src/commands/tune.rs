@@ -80,12 +80,10 @@ pub(crate) fn tune(recipe: &Recipe, out: &Path, force: bool) -> Result<()> {
     let watch = Fresh { report: RunReport::new(recipe, &estimate), out };
     let begun = Instant::now();
     let done = job.train(out, Going { pause_at_step: None, show_progress: true }, &watch)?;
-    let estimate = estimate.measured();
-    estimate.write(out)?;
-    say_how_it_went(&done, begun, estimate.peak_bytes);
-    Fresh { report: RunReport::new(recipe, &estimate), out }.write();
+    say_how_it_went(&done, begun);
     let state = &done.outcome.state;
     if done.outcome.ending == Ending::Interrupted {
+        watch.write();
         let text = format!("stopped at step {}; go on with: wardsmith tune --resume {}", state.step, out.display());
         return Err(Interrupted(text).into());
     }
@@ -95,20 +93,26 @@ pub(crate) fn tune(recipe: &Recipe, out: &Path, force: bool) -> Result<()> {
     if let Some((loss, step)) = state.best {
         say::note(format_args!("best validation loss {loss:.4} nats at step {step}"));
     }
-    save(recipe, done, out)
+    save(recipe, done, out)?;
+    let estimate = estimate.measured();
+    estimate.write(out)?;
+    Fresh { report: RunReport::new(recipe, &estimate), out }.write();
+    if let Some(peak) = estimate.peak_bytes {
+        say::note(format_args!("it took at most {} of memory", machine::bytes(peak)));
+    }
+    Ok(())
 }
 
-fn say_how_it_went(done: &Done, begun: Instant, peak_bytes: Option<u64>) {
+fn say_how_it_went(done: &Done, begun: Instant) {
     let state = &done.outcome.state;
     let over_all = begun.elapsed().as_secs_f64() + 1.0 < state.elapsed_s;
     say::note(format_args!(
-        "{} steps, {} tokens in {:.0} s{}, {:.0} tokens/s{}",
+        "{} steps, {} tokens in {:.0} s{}, {:.0} tokens/s",
         count(state.step),
         count(state.tokens),
         state.elapsed_s,
         if over_all { " over all sessions" } else { "" },
         state.tokens as f64 / state.elapsed_s.max(1e-9),
-        peak_bytes.map_or(String::new(), |peak| format!(", at most {} of memory", machine::bytes(peak))),
     ));
 }
 

@@ -36,6 +36,8 @@ fn runs_are_compared_by_recipe_losses_and_answers() {
             "cwe=cwe.xml",
             "--task",
             "cwe_classify",
+            "--set",
+            "prepare.min_train_examples=5",
             "--out",
             "data",
         ],

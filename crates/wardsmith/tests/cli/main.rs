@@ -7,6 +7,7 @@ mod common;
 mod compare;
 mod export;
 mod fetch;
+mod memory;
 mod pipeline;
 mod private;
 mod real_feeds;
