@@ -188,27 +188,20 @@ impl Study {
     /// # Errors
     /// The file cannot be read or written.
     pub fn claim(&mut self, plan: &Plan, owner: &str) -> Result<Claim> {
+        self.claim_with(plan, owner, |_| ())
+    }
+
+    /// As [`Self::claim`]; `taken` hears of the job while no other process can claim or [`Self::abandon`].
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn claim_with(&mut self, plan: &Plan, owner: &str, taken: impl FnOnce(&Job)) -> Result<Claim> {
         self.write(|transaction| {
-            if let Some(job) = left_behind(transaction, plan)? {
-                return Ok(Claim::Job(take(transaction, job, owner)?));
+            let claim = claim(transaction, plan, owner)?;
+            if let Claim::Job(job) = &claim {
+                taken(job);
             }
-            let trials = trials(transaction)?;
-            if let Some((trial, rung)) = asha::next(&rungs(&trials, plan.rungs.len()), plan.factor) {
-                let point = trials.iter().find(|t| t.number == trial).map(|t| t.point.clone()).unwrap_or_default();
-                let job = Job { trial, point, rung: rung + 1, taken_over: false };
-                return Ok(Claim::Job(take(transaction, job, owner)?));
-            }
-            let begun = trials.len() as u64;
-            if begun < plan.trials {
-                let seen = observations(&trials, plan.rungs.len());
-                let point = plan.sampler.propose(&plan.space, &seen, (plan.seed, begun));
-                let text = serde_json::to_string(&point).expect("numbers");
-                let insert = "INSERT INTO trial (number, point, rung, state) VALUES (?1, ?2, 0, 'waiting')";
-                transaction.execute(insert, params![begun as i64, text])?;
-                let job = Job { trial: begun, point, rung: 0, taken_over: false };
-                return Ok(Claim::Job(take(transaction, job, owner)?));
-            }
-            Ok(if trials.iter().any(|trial| trial.running) { Claim::Wait } else { Claim::Finished })
+            Ok(claim)
         })
     }
 
@@ -226,6 +219,21 @@ impl Study {
     /// The file cannot be written.
     pub fn release(&mut self, trial: u64, owner: &str) -> Result<bool> {
         self.owned("UPDATE trial SET state = 'waiting', owner = NULL", trial, owner)
+    }
+
+    /// Takes running trials from owners that are `gone`: the next who asks goes on with them at once, and not only when the
+    /// silence was long enough. `gone` is asked while no other process can claim.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn abandon(&mut self, gone: impl Fn(u64) -> bool) -> Result<()> {
+        self.write(|transaction| {
+            for trial in trials(transaction)?.iter().filter(|trial| trial.running && gone(trial.number)) {
+                let update = "UPDATE trial SET state = 'waiting', owner = NULL WHERE number = ?1";
+                transaction.execute(update, [trial.number as i64])?;
+            }
+            Ok(())
+        })
     }
 
     fn owned(&mut self, update: &str, trial: u64, owner: &str) -> Result<bool> {
@@ -257,7 +265,7 @@ impl Study {
     /// # Errors
     /// The file cannot be read.
     pub fn trials(&mut self) -> Result<Vec<Trial>> {
-        self.write(|transaction| trials(transaction))
+        self.write(trials)
     }
 
     /// Runs `work` while no other process can claim or report.
@@ -277,6 +285,30 @@ impl Study {
         };
         run(&mut self.connection).map_err(|e| Error::sqlite(&self.path, &e))
     }
+}
+
+/// The next job for `owner`, see [`Study::claim`].
+fn claim(transaction: &Transaction<'_>, plan: &Plan, owner: &str) -> rusqlite::Result<Claim> {
+    if let Some(job) = left_behind(transaction, plan)? {
+        return Ok(Claim::Job(take(transaction, job, owner)?));
+    }
+    let trials = trials(transaction)?;
+    if let Some((trial, rung)) = asha::next(&rungs(&trials, plan.rungs.len()), plan.factor) {
+        let point = trials.iter().find(|t| t.number == trial).map(|t| t.point.clone()).unwrap_or_default();
+        let job = Job { trial, point, rung: rung + 1, taken_over: false };
+        return Ok(Claim::Job(take(transaction, job, owner)?));
+    }
+    let begun = trials.len() as u64;
+    if begun < plan.trials {
+        let seen = observations(&trials, plan.rungs.len());
+        let point = plan.sampler.propose(&plan.space, &seen, (plan.seed, begun));
+        let text = serde_json::to_string(&point).expect("numbers");
+        let insert = "INSERT INTO trial (number, point, rung, state) VALUES (?1, ?2, 0, 'waiting')";
+        transaction.execute(insert, params![begun as i64, text])?;
+        let job = Job { trial: begun, point, rung: 0, taken_over: false };
+        return Ok(Claim::Job(take(transaction, job, owner)?));
+    }
+    Ok(if trials.iter().any(|trial| trial.running) { Claim::Wait } else { Claim::Finished })
 }
 
 /// A trial that was released, or whose owner fell silent.
@@ -430,6 +462,9 @@ mod tests {
         assert!(right.release(second.trial, "right").unwrap());
         let released = job(left.claim(&plan, "left").unwrap());
         assert_eq!(released.trial, second.trial);
+        right.abandon(|trial| trial == released.trial).unwrap();
+        assert!(!left.beat(released.trial, "left").unwrap());
+        assert_eq!(job(left.claim(&plan, "left").unwrap()).trial, released.trial);
         assert!(left.report(&released, "left", &report(f64::INFINITY)).unwrap());
         assert_eq!(left.claim(&plan, "left").unwrap(), Claim::Finished);
         assert_eq!(left.trials().unwrap()[1].loss_at(0), Some(f64::INFINITY));

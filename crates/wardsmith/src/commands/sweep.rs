@@ -3,6 +3,7 @@
 //! The trials are runs as `tune` makes them. Any number of processes may work on one study; each does what is left to do.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +28,8 @@ use crate::{cli, interrupt, resolved};
 
 /// The study in a search's folder.
 const STUDY: &str = "study.sqlite3";
+/// Locked in a trial's folder while somebody runs it.
+const LOCK: &str = "lock";
 /// The best recipe there.
 const BEST: &str = "best.toml";
 /// Trials where the recipe names no number.
@@ -91,28 +94,50 @@ impl Search {
 
     /// Claims and runs trials until nothing is left to do.
     fn work(&self, study: &mut Study, stop: &AtomicBool) -> Result<()> {
+        self.bury(study)?;
         loop {
             if stop.load(Ordering::Relaxed) {
                 return Err(stopped(&self.out));
             }
-            match study.claim(&self.plan, &self.owner)? {
+            let mut lock = Ok(None);
+            match study.claim_with(&self.plan, &self.owner, |job| lock = self.lock(job.trial))? {
                 Claim::Finished => return Ok(()),
-                Claim::Wait => std::thread::sleep(ASK_AGAIN),
-                Claim::Job(job) => self.trial(study, &job, stop)?,
+                Claim::Wait => {
+                    std::thread::sleep(ASK_AGAIN);
+                    self.bury(study)?;
+                }
+                Claim::Job(job) => match lock.context("cannot lock the trial's folder")? {
+                    Some(_held) => self.trial(study, &job, stop)?,
+                    // Its former owner fell silent and still lives. Nobody beats for it now, so it is asked for again.
+                    None => std::thread::sleep(ASK_AGAIN),
+                },
             }
         }
     }
 
+    /// The system lets go of a dead process's locks: whose trial is running by the study and not locked is gone, and its
+    /// trial need not wait until the silence was long enough.
+    fn bury(&self, study: &mut Study) -> Result<()> {
+        let free = |lock: File| lock.try_lock().is_ok();
+        study.abandon(|trial| File::open(self.folder(trial).join(LOCK)).is_ok_and(free))?;
+        Ok(())
+    }
+
+    /// Makes the trial's folder and locks it; `None` where somebody else has it.
+    fn lock(&self, trial: u64) -> std::io::Result<Option<File>> {
+        let folder = self.folder(trial);
+        std::fs::create_dir_all(&folder)?;
+        let lock = File::create(folder.join(LOCK))?;
+        Ok(lock.try_lock().is_ok().then_some(lock))
+    }
+
+    fn folder(&self, trial: u64) -> PathBuf {
+        self.out.join("trials").join(trial.to_string())
+    }
+
     /// Runs one trial up to its rung, and writes down what it came to.
     fn trial(&self, study: &mut Study, job: &Job, stop: &AtomicBool) -> Result<()> {
-        let folder = self.out.join("trials").join(job.trial.to_string());
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
-        let lock = std::fs::File::create(folder.join("lock")).context("cannot lock the trial's folder")?;
-        if lock.try_lock().is_err() {
-            // Its former owner fell silent and still lives. Nobody beats for it now, so it is asked for again later.
-            std::thread::sleep(ASK_AGAIN);
-            return Ok(());
-        }
+        let folder = self.folder(job.trial);
         let heart = Heart::start(study.path(), job.trial, &self.owner, self.plan.stale_after)?;
         let steps = self.plan.rungs[job.rung];
         let again = if job.taken_over { "goes on" } else { "goes" };

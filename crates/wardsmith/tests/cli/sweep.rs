@@ -1,7 +1,7 @@
 //! A search from outside: several processes share one study, and one that is killed goes on as if nothing had been.
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -12,7 +12,6 @@ const SWEEP: &str = r#"max_steps = 27
 [sweep]
 method = "tpe"
 trials = 12
-stale_after_s = 1
 halving = { min_steps = 3, factor = 3 }
 [sweep.parameters]
 "train.learning_rate" = { kind = "log_uniform", low = 1e-4, high = 1e-1 }
@@ -57,6 +56,23 @@ fn a_killed_search_goes_on_by_the_same_command_and_ends_alike() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!at.join("cut/sweep.json").exists(), "killed in the middle");
+    // Ctrl-C, somewhat later.
+    let mut child = wardsmith(at, &["sweep", "tiny.toml", "--out", "cut"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !at.join("cut/trials/8").exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    if cfg!(unix) {
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = told(&output).1;
+        assert!(output.status.code() == Some(130) && said.contains("the same command goes on"), "{said}");
+    } else {
+        child.wait().unwrap();
+    }
     let (good, text) = run(at, &["sweep", "tiny.toml", "--out", "cut"]);
     assert!(good && text.contains("going on with a study of"), "{text}");
     assert_eq!(trials(at, "whole"), trials(at, "cut"));
