@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 
 #[path = "../tests/cli/common.rs"]
-#[expect(dead_code, reason = "the tests use more of it")]
 mod common;
 
 use std::fs;
