@@ -133,7 +133,7 @@ mod tests {
         rate * rate + 0.1 * rank * rank + if point[2] == 2.0 { 0.0 } else { 0.5 }
     }
 
-    fn best_of(sampler: Sampler, seed: u64, trials: u64) -> f64 {
+    fn best_of(sampler: &Sampler, seed: u64, trials: u64) -> f64 {
         let space = space();
         let mut seen: Vec<(Point, f64)> = Vec::new();
         for number in 0..trials {
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn it_beats_random_search_on_a_function_with_a_known_minimum() {
-        let compare = |seed| (best_of(Sampler::Tpe, seed, 60), best_of(Sampler::Random, seed, 60));
+        let compare = |seed| (best_of(&Sampler::Tpe, seed, 60), best_of(&Sampler::Random, seed, 60));
         let pairs: Vec<(f64, f64)> = (0..20).map(compare).collect();
         let wins = pairs.iter().filter(|(tpe, random)| tpe < random).count();
         let (tpe, random) = pairs.iter().fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1));
