@@ -6,8 +6,8 @@
 //! where the expected improvement is largest (their equation 6).
 //!
 //! The densities are joint, one kernel an observation over all dimensions, as in BOHB (Falkner, Klein & Hutter 2018), and
-//! not a product of one density a dimension as in 2011. On the function of the test below, with 60 trials, the best loss
-//! was 0.03 with joint densities, 0.13 with a product, and 0.17 with random points, as means over 30 seeds.
+//! not a product of one density a dimension as in 2011. In a prototype, on the function of the test below with 60 trials,
+//! the best loss was 0.03 with joint densities, 0.13 with a product, and 0.17 with random points, as means over 30 seeds.
 
 use super::draw::Draw;
 use super::space::{Dimension, Point, Space};
