@@ -16,6 +16,12 @@ use crate::params::{Gradients, Params};
 /// Most logits held at once (64 MiB), unless 32 rows need more.
 const LOGITS_PER_BLOCK: usize = 1 << 24;
 
+/// Rows that are taken together: blocks of equal height, as few as the limit allows, as each reads the whole weight.
+pub(crate) fn rows_per_block(classes: usize, rows: usize) -> usize {
+    let most = (LOGITS_PER_BLOCK / classes).max(32);
+    rows.div_ceil(rows.div_ceil(most).max(1)).next_multiple_of(MR_MAX).max(MR_MAX)
+}
+
 /// Which head a model has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadKind {
@@ -37,12 +43,6 @@ pub struct Head {
 }
 
 impl Head {
-    /// Blocks of equal height, as few as the limit allows: each reads the whole weight.
-    fn rows_per_block(&self, rows: usize) -> usize {
-        let most = (LOGITS_PER_BLOCK / self.linear.outputs).max(32);
-        rows.div_ceil(rows.div_ceil(most).max(1)).next_multiple_of(MR_MAX).max(MR_MAX)
-    }
-
     /// The normalised hidden states at the targets' positions, (targets, d), and the same before the norm.
     fn gather(
         &self,
@@ -74,7 +74,7 @@ impl Head {
         let (normed, rows) = self.gather(params, x, targets, workspace);
         let mut d_normed = workspace.take(normed.len());
         let mut loss = 0.0;
-        let height = self.rows_per_block(targets.len());
+        let height = rows_per_block(classes, targets.len());
         for (i, block) in targets.chunks(height).enumerate() {
             let span = i * height * d..(i * height + block.len()) * d;
             let mut logits = workspace.take(block.len() * classes);
@@ -106,7 +106,7 @@ impl Head {
         let (d, classes) = (self.linear.inputs, self.linear.outputs);
         let (normed, rows) = self.gather(params, x, targets, workspace);
         let mut losses = Vec::with_capacity(targets.len());
-        let height = self.rows_per_block(targets.len());
+        let height = rows_per_block(classes, targets.len());
         for (block, normed) in targets.chunks(height).zip(normed.chunks(height * d)) {
             let mut logits = workspace.take(block.len() * classes);
             self.linear.forward(params, &mut logits, normed, workspace);

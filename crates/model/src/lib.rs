@@ -14,6 +14,7 @@ pub mod families;
 pub mod generate;
 pub mod head;
 pub mod layers;
+pub mod memory;
 pub mod model;
 pub mod ops;
 pub mod params;

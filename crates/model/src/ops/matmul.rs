@@ -21,7 +21,7 @@ const AHEAD: usize = 24;
 /// Rows of A that meet a panel before the next one comes.
 const ROWS_PER_BLOCK: usize = 512;
 /// Inner products are summed in pieces of this length: a panel's piece stays in the second-level cache.
-pub(super) const DEPTH: usize = 1024;
+pub(crate) const DEPTH: usize = 1024;
 /// Products smaller than this many multiply-adds run on the calling thread.
 const PARALLEL_FROM: usize = 1 << 20;
 /// Pieces of work a thread gets at least, so that threads end together.
