@@ -9,7 +9,8 @@ use crate::head::{Head, HeadKind};
 use crate::layers::linear::Linear;
 pub use crate::layers::linear::Purpose;
 use crate::layers::workspace::Workspace;
-use crate::params::{Gradients, Params};
+use crate::ops::quant::Format;
+use crate::params::{Gradients, ParamId, Params};
 use crate::spec::DecoderSpec;
 use crate::weights::{Init, TensorSource};
 
@@ -106,6 +107,28 @@ impl Model {
         let (params, purpose) = (&self.params, self.purpose);
         self.decoder.linears_mut().for_each(|l| l.repack(params, purpose));
         self.head.linear.repack(params, purpose);
+    }
+
+    /// Keeps the matrices of a model for inference in fewer bits only: those of the blocks, the embedding and the language
+    /// model's head. A classifier's head, norms and biases stay as they are. Cannot be undone.
+    ///
+    /// # Panics
+    /// When the model was built for training.
+    pub fn quantise(&mut self, format: Format) {
+        assert_eq!(self.purpose, Purpose::Inference, "a model in training keeps its weights");
+        let mut ids: Vec<ParamId> = self.decoder.linears_mut().map(|linear| linear.weight).collect();
+        ids.push(self.decoder.embedding);
+        if self.head.kind == HeadKind::LanguageModel {
+            ids.push(self.head.linear.weight);
+        }
+        ids.into_iter().for_each(|id| self.params.quantise(id, format));
+        self.pack();
+    }
+
+    /// Bytes of all weights, in every form in which they are held.
+    pub fn weight_bytes(&mut self) -> usize {
+        let packed: usize = self.decoder.linears_mut().map(|linear| linear.packed_bytes()).sum();
+        self.params.bytes() + packed + self.head.linear.packed_bytes()
     }
 
     /// Refuses ids, lengths or targets that do not fit the model.

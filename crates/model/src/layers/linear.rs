@@ -6,8 +6,13 @@
 use rayon::prelude::*;
 
 use super::workspace::Workspace;
+use crate::ops::gemv::gemv;
 use crate::ops::matmul::{Packed, View, Write, matmul};
+use crate::ops::quant::multiply;
 use crate::params::{Gradients, ParamId, Params};
+
+/// Fewer rows than this get their bias on the calling thread.
+const ROWS_FOR_THREADS: usize = 16;
 
 /// Whether backward passes will be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +69,10 @@ impl Linear {
 
     /// Packs the weight (and the pair) from their current values.
     pub fn pack(&mut self, params: &Params, purpose: Purpose) {
+        if params[self.weight].quantised.is_some() {
+            self.forward = Packed::default();
+            return self.pack_lora(params);
+        }
         let (w, inputs, outputs) = (&params[self.weight].value, self.inputs, self.outputs);
         self.forward.fill(View::transposed(w, inputs), inputs, outputs);
         if purpose == Purpose::Training {
@@ -99,8 +108,17 @@ impl Linear {
 
     /// `y` (rows, out) from `x` (rows, in); overwrites `y`.
     pub fn forward(&self, params: &Params, y: &mut [f32], x: &[f32], workspace: &mut Workspace) {
+        match &params[self.weight].quantised {
+            Some(weight) => multiply(&mut [(weight, y)], x),
+            None if x.len() == self.inputs => gemv(y, x, &self.forward),
+            None => matmul(y, View::rows(x, self.inputs), x.len() / self.inputs, &self.forward, Write::SET),
+        }
+        self.finish(params, y, x, workspace);
+    }
+
+    /// Adds what is not the weight's: the low-rank pair and the bias.
+    pub(super) fn finish(&self, params: &Params, y: &mut [f32], x: &[f32], workspace: &mut Workspace) {
         let rows = x.len() / self.inputs;
-        matmul(y, View::rows(x, self.inputs), rows, &self.forward, Write::SET);
         if let Some(lora) = &self.lora {
             let mut u = workspace.take(rows * lora.rank);
             matmul(&mut u, View::rows(x, self.inputs), rows, &lora.packed[0], Write::SET);
@@ -109,6 +127,9 @@ impl Linear {
         }
         if let Some(bias) = self.bias {
             let bias = &params[bias].value;
+            if rows < ROWS_FOR_THREADS {
+                return y.chunks_mut(self.outputs).for_each(|y| y.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
+            }
             y.par_chunks_mut(self.outputs).for_each(|y| y.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
         }
     }

@@ -89,6 +89,11 @@ impl Packed {
         self.data.resize(n.div_ceil(NR) * k * NR, 0.0);
     }
 
+    /// Panel `index`: k rows of [`NR`] columns.
+    pub(crate) fn panel(&self, index: usize) -> &[f32] {
+        &self.data[index * self.k * NR..][..self.k * NR]
+    }
+
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         self.data.len() * size_of::<f32>()
