@@ -18,12 +18,18 @@ pub struct Cache {
     heads: Vec<(Vec<f32>, Vec<f32>)>,
     /// Each slot's position in its sequence.
     positions: Vec<u32>,
+    /// Each slot's token.
+    ids: Vec<u32>,
 }
 
 impl Cache {
     /// An empty cache for a model.
     pub fn new(model: &Model) -> Self {
-        Self { heads: vec![Default::default(); model.spec.layers() * model.spec.kv_heads], positions: Vec::new() }
+        Self {
+            heads: vec![Default::default(); model.spec.layers() * model.spec.kv_heads],
+            positions: Vec::new(),
+            ids: Vec::new(),
+        }
     }
 
     /// Number of tokens held.
@@ -45,6 +51,26 @@ impl Cache {
             v.truncate(len * head_dim);
         }
         self.positions.truncate(len);
+        self.ids.truncate(len);
+    }
+
+    /// How many tokens of `ids` it begins with, in a row and each at its place.
+    pub fn common(&self, ids: &[u32]) -> usize {
+        let held = self.ids.iter().zip(&self.positions);
+        held.zip(ids).enumerate().take_while(|(i, ((held, at), id))| held == id && **at as usize == *i).count()
+    }
+
+    /// A second cache that begins with the first `len` slots.
+    pub fn fork(&self, len: usize) -> Self {
+        let len = len.min(self.len());
+        let cut = |x: &Vec<f32>| x[..x.len() / self.len().max(1) * len].to_vec();
+        let heads = self.heads.iter().map(|(k, v)| (cut(k), cut(v))).collect();
+        Self { heads, positions: self.positions[..len].to_vec(), ids: self.ids[..len].to_vec() }
+    }
+
+    /// Bytes of keys and values.
+    pub fn bytes(&self) -> usize {
+        self.heads.iter().map(|(k, v)| 4 * (k.len() + v.len())).sum()
     }
 }
 
@@ -61,6 +87,7 @@ impl Model {
         let (mut x, before) = self.decoder.embed(&self.params, ids, positions, workspace);
         before.into_iter().for_each(|b| workspace.give(b));
         cache.positions.extend(positions);
+        cache.ids.extend(ids);
         let layout = Layout { lengths: &[ids.len()], positions, rotary: self.decoder.rotary.as_ref() };
         let kv_heads = self.spec.kv_heads;
         for (block, heads) in self.decoder.blocks.iter().zip(cache.heads.chunks_exact_mut(kv_heads)) {

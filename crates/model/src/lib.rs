@@ -17,6 +17,7 @@ pub mod layers;
 pub mod model;
 pub mod ops;
 pub mod params;
+pub mod sample;
 pub mod spec;
 pub mod weights;
 

@@ -189,6 +189,30 @@ impl Model {
         Ok(losses)
     }
 
+    /// One vector for each document, (documents, d): the mean of its tokens' hidden states after the final norm, as
+    /// Transformers' `last_hidden_state` averaged over the tokens.
+    pub fn embeddings(&self, batch: &Batch, workspace: &mut Workspace) -> Result<Vec<f32>> {
+        if batch.lengths.contains(&0) {
+            return Err(Error::Batch { reason: "a document without tokens has no mean".into() });
+        }
+        let x = self.hidden(batch, workspace)?;
+        let mut normed = workspace.take(x.len());
+        self.decoder.final_norm.forward(&self.params, &mut normed, &x);
+        let d = self.spec.hidden;
+        let mut means = vec![0.0_f32; batch.lengths.len() * d];
+        let mut start = 0;
+        for (mean, length) in means.chunks_exact_mut(d).zip(&batch.lengths) {
+            for row in normed[start * d..][..length * d].chunks_exact(d) {
+                mean.iter_mut().zip(row).for_each(|(m, x)| *m += x);
+            }
+            mean.iter_mut().for_each(|m| *m /= *length as f32);
+            start += length;
+        }
+        workspace.give(x);
+        workspace.give(normed);
+        Ok(means)
+    }
+
     /// Logits at the targets' positions, (targets, classes).
     pub fn logits(&self, batch: &Batch, workspace: &mut Workspace) -> Result<Vec<f32>> {
         let x = self.hidden(batch, workspace)?;
