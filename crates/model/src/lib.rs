@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod constrain;
 pub mod decoder;
 pub mod error;
+pub mod export;
 pub mod families;
 pub mod generate;
 pub mod head;

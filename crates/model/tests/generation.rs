@@ -159,24 +159,26 @@ fn the_best_answers_are_those_of_all_scores() {
 }
 
 #[test]
-fn weights_in_few_bits_stay_near_and_leave_no_f32_copies() {
-    for (family, f32_model) in every_family() {
-        let ids: Vec<u32> = (3..40).collect();
-        let workspace = &mut Workspace::default();
-        let expected = f32_model.prefill(&ids, workspace).unwrap().1;
-        let size = expected.iter().map(|x| x * x).sum::<f32>().sqrt();
-        // Relative error of the logits' vector; rounding is coarse for noise as narrow as this.
-        for (format, bound) in [(Format::Q8_0, 0.1), (Format::Q4_0, 0.6)] {
+fn weights_in_few_bits_give_what_their_values_give_in_f32() {
+    for (family, mut plain) in every_family() {
+        for format in [Format::Q8_0, Format::Q4_0] {
             let mut model = model(family);
             model.quantise(format);
-            let (mut cache, logits) = model.prefill(&ids[..20], workspace).unwrap();
-            assert!(logits.iter().all(|x| x.is_finite()));
-            let logits = model.prefill_from(&mut cache, &ids, workspace).unwrap();
-            let off = logits.iter().zip(&expected).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt();
-            assert!(off < bound * size, "{family} {format:?}: off by {off} of {size}");
-            for (_, param) in model.params.iter().filter(|(_, p)| p.shape.len() == 2 && p.quantised.is_some()) {
-                assert!(param.value.is_empty(), "{}", param.name);
+            for (id, param) in model.params.iter() {
+                let Some(matrix) = &param.quantised else { continue };
+                assert!(param.value.is_empty(), "{} is held twice", param.name);
+                let rows = plain.params[id].value.chunks_exact_mut(matrix.columns).enumerate();
+                rows.for_each(|(i, row)| matrix.row(i, row));
             }
+            plain.pack();
+            let (ids, workspace): (Vec<u32>, _) = ((3..30).collect(), &mut Workspace::default());
+            let (mut cache, _) = model.prefill(&ids[..20], workspace).unwrap();
+            let logits = model.prefill_from(&mut cache, &ids, workspace).unwrap();
+            let expected = plain.prefill(&ids, workspace).unwrap().1;
+            let size = expected.iter().map(|x| x * x).sum::<f32>().sqrt();
+            let off = logits.iter().zip(&expected).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt();
+            // What is left is the rounding of inputs to 8 bits. Noise as narrow as this amplifies it, GPT-Neo's unscaled scores most.
+            assert!(off < 0.1 * size, "{family} {format:?}: off by {off} of {size}");
         }
     }
 }
