@@ -1,4 +1,4 @@
-//! How fast a model reads, writes and scores labels: `cargo bench -p wardsmith-model --bench inference [-- MODEL_DIR]`.
+//! How fast a model reads, writes and scores labels: `cargo bench -p wardsmith-model --bench inference [-- MODEL_DIR [q8_0 …]]`.
 //!
 //! Without a folder, a Llama of SmolLM2-135M's shape with random weights. `reference/decode_speed.py` measures llama.cpp and
 //! Transformers the same way: one sequence, a prompt of 128 tokens, then 128 tokens, each the likeliest.
@@ -19,12 +19,12 @@ use wardsmith_model::{Model, Purpose};
 
 const PROMPT: usize = 128;
 const NEW: usize = 128;
-const REPEATS: usize = 5;
+const REPEATS: usize = 3;
 /// A CVE's question, and the instruction that all questions begin with.
 const QUESTION: usize = 300;
 
 fn model() -> Model {
-    match std::env::args().skip(1).find(|a| !a.starts_with("--")) {
+    match std::env::args().skip(1).find(|a| Path::new(a).is_dir()) {
         Some(folder) => load(Path::new(&folder), &Wanted::LanguageModel, Purpose::Inference).unwrap(),
         None => {
             let config = json!({
@@ -85,7 +85,9 @@ fn measure(model: &mut Model, name: &str) {
 }
 
 fn main() {
-    for (name, format) in [("f32", None), ("q8_0", Some(Format::Q8_0)), ("q4_0", Some(Format::Q4_0))] {
+    let all = [("f32", None), ("q8_0", Some(Format::Q8_0)), ("q4_0", Some(Format::Q4_0))];
+    let wanted: Vec<_> = all.into_iter().filter(|(name, _)| std::env::args().any(|a| a == *name)).collect();
+    for (name, format) in if wanted.is_empty() { all.to_vec() } else { wanted } {
         let mut model = model();
         if let Some(format) = format {
             model.quantise(format);
