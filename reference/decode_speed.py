@@ -1,13 +1,17 @@
 """How fast llama.cpp or Transformers writes, measured as `cargo bench -p wardsmith-model --bench inference` does: one sequence,
 a prompt of 128 tokens, then 128 tokens, each the likeliest; the shortest of some times; two threads.
 
-`decode_speed.py llama.cpp FILE.gguf [TIMES]` (needs llama-cpp-python) or `decode_speed.py transformers MODEL_DIR [TIMES]`."""
+`decode_speed.py llama.cpp FILE.gguf [TIMES]` (needs llama-cpp-python) or `decode_speed.py transformers MODEL_DIR [TIMES [cpu]]`.
+With `cpu`, one thread and its seconds on the processor, which a busy machine does not lengthen as it does the time."""
 
 import sys
 import time
 
 PROMPT, NEW, THREADS = 128, 128, 2
 REPEATS = int(sys.argv[3]) if len(sys.argv) > 3 else 3
+CLOCK = time.perf_counter
+if sys.argv[4:] == ["cpu"]:
+    THREADS, CLOCK = 1, time.process_time
 
 
 def ids(vocab):
@@ -28,12 +32,12 @@ def llama_cpp(path):
     prompt, runs = ids(llm.n_vocab()), []
     for _ in range(REPEATS):
         llm.reset()
-        start = time.perf_counter()
+        start = CLOCK()
         llm.eval(prompt)
-        read = time.perf_counter()
+        read = CLOCK()
         for _ in range(NEW):
             llm.eval([int(llm._scores[-1].argmax())])
-        runs.append((read - start, time.perf_counter() - read))
+        runs.append((read - start, CLOCK() - read))
     report(f"llama.cpp (llama-cpp-python {llama_cpp.__version__}) {path.rsplit('-', 1)[-1]}", runs)
 
 
@@ -46,13 +50,13 @@ def transformers(path):
     prompt, runs = torch.tensor([ids(model.config.vocab_size)]), []
     with torch.inference_mode():
         for _ in range(REPEATS):
-            start = time.perf_counter()
+            start = CLOCK()
             out = model(prompt, use_cache=True, logits_to_keep=1)
-            read = time.perf_counter()
+            read = CLOCK()
             for _ in range(NEW):
                 token = out.logits[:, -1].argmax(-1, keepdim=True)
                 out = model(token, past_key_values=out.past_key_values, use_cache=True)
-            runs.append((read - start, time.perf_counter() - read))
+            runs.append((read - start, CLOCK() - read))
     report(f"Transformers {__version__}, torch {torch.__version__}, f32", runs)
 
 
