@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::head::HeadKind;
 use crate::layers::workspace::Workspace;
 use crate::model::{Batch, Model};
+use crate::ops::exp;
 use crate::sample::{Draws, Sampling};
 
 /// When generation ends.
@@ -100,6 +101,7 @@ impl Model {
         while let Some(token) = sequence.step(&mut logits, (limits, sampling), watch, self.spec.positions.limit()) {
             let position = cache.len() as u32;
             let x = self.forward_cached(cache, &[token], &[position], Sight::Causal, workspace);
+            workspace.give(logits);
             logits = self.head.logits(&self.params, &x, workspace);
             workspace.give(x);
         }
@@ -220,7 +222,6 @@ impl Sequence {
 
 /// The first of the largest values.
 pub fn argmax(values: &[f32]) -> u32 {
-    let best =
-        values.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (i, v)| if *v > best.1 { (i, *v) } else { best });
-    best.0 as u32
+    let largest = exp::max(values);
+    values.iter().position(|v| *v == largest).unwrap_or(0) as u32
 }
