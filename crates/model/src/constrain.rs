@@ -2,12 +2,13 @@
 //!
 //! All nodes run as one batch: their tokens are known, and each sees the prompt and its own ancestors.
 
+use rayon::prelude::*;
+
 use crate::cache::{Cache, Sight};
 use crate::error::{Error, Result};
 use crate::layers::workspace::Workspace;
 use crate::model::Model;
 use crate::ops::exp;
-use crate::ops::pool::{self, Parts};
 
 /// A trie of answers.
 #[derive(Clone, Debug)]
@@ -92,17 +93,14 @@ impl Scoring<'_> {
     /// The probabilities of the children of `nodes` from logits (nodes, vocab), which are used up.
     fn note(&mut self, nodes: &[usize], logits: &mut [f32]) {
         let (vocab, trie) = (self.model.spec.vocab, self.trie);
-        let mut steps: Vec<Vec<f64>> = vec![Vec::new(); nodes.len()];
-        let (rows, out) = (Parts::new(logits), Parts::new(&mut steps));
-        pool::run(nodes.len(), &|i| {
-            // SAFETY: each task has a row and a list of its own.
-            let (row, out) = unsafe { (rows.part(i * vocab, vocab), &mut out.part(i, 1)[0]) };
-            let children = &trie.nodes[nodes[i]].children;
+        let steps = |(row, node): (&mut [f32], &usize)| -> Vec<f64> {
+            let children = &trie.nodes[*node].children;
             let chosen: Vec<f32> = children.iter().map(|c| row[trie.nodes[*c].token as usize]).collect();
             let largest = exp::max(row);
             let log_sum = f64::from(exp::exp_sum(row, largest)).ln();
-            out.extend(chosen.iter().map(|x| f64::from(x - largest) - log_sum));
-        });
+            chosen.iter().map(|x| f64::from(x - largest) - log_sum).collect()
+        };
+        let steps: Vec<Vec<f64>> = logits.par_chunks_exact_mut(vocab).zip(nodes).map(steps).collect();
         for (node, steps) in nodes.iter().zip(steps) {
             self.steps[*node] = Some(steps);
         }
