@@ -207,9 +207,8 @@ impl Decoder {
     ) -> (Vec<f32>, Option<Vec<f32>>) {
         let d = self.hidden;
         let mut x = workspace.take(ids.len() * d);
-        let table = &params[self.embedding].value;
         for (row, id) in x.chunks_exact_mut(d).zip(ids) {
-            row.copy_from_slice(&table[*id as usize * d..][..d]);
+            params.copy_row(self.embedding, *id as usize, row);
         }
         if let Some(learned) = self.positions {
             let table = &params[learned].value;

@@ -123,7 +123,7 @@ impl Head {
     pub fn logits(&self, params: &Params, x: &[f32], workspace: &mut Workspace) -> Vec<f32> {
         let mut normed = workspace.take(x.len());
         self.norm.forward(params, &mut normed, x);
-        let mut logits = vec![0.0; x.len() / self.linear.inputs * self.linear.outputs];
+        let mut logits = workspace.take(x.len() / self.linear.inputs * self.linear.outputs);
         self.linear.forward(params, &mut logits, &normed, workspace);
         workspace.give(normed);
         logits

@@ -9,7 +9,8 @@ use crate::head::{Head, HeadKind};
 use crate::layers::linear::Linear;
 use crate::layers::workspace::Workspace;
 use crate::ops::attention::Document;
-use crate::params::{Gradients, Params};
+use crate::ops::quant::Format;
+use crate::params::{Gradients, ParamId, Params};
 use crate::spec::DecoderSpec;
 use crate::weights::{Init, TensorSource};
 
@@ -117,6 +118,26 @@ impl Model {
         self.params.iter_mut().for_each(|(_, p)| p.trainable = true);
     }
 
+    /// Keeps the matrices of a model for inference in fewer bits only: those of the blocks, the embedding and the language
+    /// model's head. A classifier's head, norms and biases stay as they are. Cannot be undone.
+    ///
+    /// # Panics
+    /// When the model was built for training.
+    pub fn quantise(&mut self, format: Format) {
+        assert_eq!(self.purpose, Purpose::Inference, "a model in training keeps its weights");
+        let mut ids: Vec<ParamId> = self.decoder.linears_mut().map(|linear| linear.weight).collect();
+        ids.push(self.decoder.embedding);
+        if self.head.kind == HeadKind::LanguageModel {
+            ids.push(self.head.linear.weight);
+        }
+        ids.into_iter().for_each(|id| self.params.quantise(id, format));
+    }
+
+    /// Bytes of all weights, in every form in which they are held.
+    pub fn weight_bytes(&self) -> usize {
+        self.params.bytes()
+    }
+
     /// Refuses ids, lengths or targets that do not fit the model.
     pub fn check(&self, batch: &Batch) -> Result<()> {
         let fail = |reason: String| Err(Error::Batch { reason });
@@ -181,6 +202,30 @@ impl Model {
         let losses = self.head.losses(&self.params, &x, &batch.targets, workspace);
         workspace.give(x);
         Ok(losses)
+    }
+
+    /// One vector for each document, (documents, d): the mean of its tokens' hidden states after the final norm, as
+    /// Transformers' `last_hidden_state` averaged over the tokens.
+    pub fn embeddings(&self, batch: &Batch, workspace: &mut Workspace) -> Result<Vec<f32>> {
+        if batch.lengths.contains(&0) {
+            return Err(Error::Batch { reason: "a document without tokens has no mean".into() });
+        }
+        let x = self.hidden(batch, workspace)?;
+        let mut normed = workspace.take(x.len());
+        self.decoder.final_norm.forward(&self.params, &mut normed, &x);
+        let d = self.spec.hidden;
+        let mut means = vec![0.0_f32; batch.lengths.len() * d];
+        let mut start = 0;
+        for (mean, length) in means.chunks_exact_mut(d).zip(&batch.lengths) {
+            for row in normed[start * d..][..length * d].chunks_exact(d) {
+                mean.iter_mut().zip(row).for_each(|(m, x)| *m += x);
+            }
+            mean.iter_mut().for_each(|m| *m /= *length as f32);
+            start += length;
+        }
+        workspace.give(x);
+        workspace.give(normed);
+        Ok(means)
     }
 
     /// Logits at the targets' positions, (targets, classes).

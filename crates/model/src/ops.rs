@@ -4,11 +4,16 @@
 
 pub mod activation;
 pub mod attention;
+pub mod cached_attention;
 pub mod cross_entropy;
 pub mod exp;
+pub mod gemv;
 pub mod kernel;
 pub mod matmul;
 pub mod norm;
+pub mod pool;
+pub mod quant;
+mod quant_kernel;
 pub mod rotary;
 mod strassen;
 

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::linear::{Backward, Linear};
+use super::together::forward_together;
 use super::workspace::Workspace;
 use crate::ops::attention::{AttentionShape, Document, Qkv, QkvGradient, attention_backward, attention_forward};
 use crate::ops::matmul::Write;
@@ -155,11 +156,14 @@ impl Attention {
         let (tokens, d, kv) = (layout.positions.len(), self.shape.head_dim, self.shape.kv_heads);
         let sizes = [kv * self.shape.group, kv, kv].map(|heads| heads * tokens * d);
         let mut out = sizes.map(|n| workspace.take(n));
-        for (linear, targets) in self.parts() {
-            let mut y = workspace.take(tokens * linear.outputs);
-            linear.forward(params, &mut y, x, workspace);
+        let parts = self.parts();
+        let mut all: Vec<_> = parts.iter().map(|(linear, _)| workspace.take(tokens * linear.outputs)).collect();
+        let mut outputs: Vec<_> =
+            parts.iter().zip(&mut all).map(|((linear, _), y)| (*linear, y.as_mut_slice())).collect();
+        forward_together(params, &mut outputs, x, workspace);
+        for ((_, targets), y) in parts.iter().zip(all) {
             for (part, heads) in targets {
-                heads.gather(&mut out[part], &y, d);
+                heads.gather(&mut out[*part], &y, d);
             }
             workspace.give(y);
         }

@@ -6,8 +6,13 @@
 use rayon::prelude::*;
 
 use super::workspace::Workspace;
+use crate::ops::gemv::gemv;
 use crate::ops::matmul::{Right, Term, View, Write, matmul, matmul_sum};
+use crate::ops::quant::multiply;
 use crate::params::{Gradients, ParamId, Params};
+
+/// Fewer rows than this get their bias on the calling thread.
+const ROWS_FOR_THREADS: usize = 16;
 
 /// A linear layer.
 #[derive(Clone, Debug)]
@@ -45,18 +50,44 @@ impl Linear {
 
     /// `y` (rows, out) from `x` (rows, in); overwrites `y`.
     pub fn forward(&self, params: &Params, y: &mut [f32], x: &[f32], workspace: &mut Workspace) {
+        let (rows, weight) = (x.len() / self.inputs, &params[self.weight]);
+        match (&weight.quantised, &self.lora) {
+            (Some(weight), _) => multiply(&mut [(weight, y)], x),
+            (None, _) if rows == 1 => gemv(y, x, &weight.value),
+            (None, Some(lora)) => {
+                let u = self.low_rank(params, lora, x, workspace);
+                let weight = Term { a: View::rows(x, self.inputs), b: Right::turned(&weight.value, self.inputs) };
+                let pair = Term { a: View::rows(&u, lora.rank), b: Right::turned(&params[lora.b].value, lora.rank) };
+                matmul_sum(y, rows, &[weight, pair], Write::SET);
+                workspace.give(u);
+                return self.add_bias(params, y);
+            }
+            (None, None) => {
+                let b = Right::turned(&weight.value, self.inputs);
+                matmul(y, View::rows(x, self.inputs), rows, b, Write::SET);
+            }
+        }
+        self.finish(params, y, x, workspace);
+    }
+
+    /// Adds what is not the weight's: the low-rank pair and the bias.
+    pub(super) fn finish(&self, params: &Params, y: &mut [f32], x: &[f32], workspace: &mut Workspace) {
         let rows = x.len() / self.inputs;
-        let weight = Term { a: View::rows(x, self.inputs), b: Right::turned(&params[self.weight].value, self.inputs) };
         if let Some(lora) = &self.lora {
             let u = self.low_rank(params, lora, x, workspace);
-            let pair = Term { a: View::rows(&u, lora.rank), b: Right::turned(&params[lora.b].value, lora.rank) };
-            matmul_sum(y, rows, &[weight, pair], Write::SET);
+            let b = Right::turned(&params[lora.b].value, lora.rank);
+            matmul(y, View::rows(&u, lora.rank), rows, b, Write::ADD);
             workspace.give(u);
-        } else {
-            matmul_sum(y, rows, &[weight], Write::SET);
         }
+        self.add_bias(params, y);
+    }
+
+    fn add_bias(&self, params: &Params, y: &mut [f32]) {
         if let Some(bias) = self.bias {
             let bias = &params[bias].value;
+            if y.len() < ROWS_FOR_THREADS * self.outputs {
+                return y.chunks_mut(self.outputs).for_each(|y| y.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
+            }
             y.par_chunks_mut(self.outputs).for_each(|y| y.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
         }
     }

@@ -1,6 +1,7 @@
 //! The feed-forward half of a block: `down(act(up(x)))`, or gated `down(act(gate(x)) · up(x))`.
 
 use super::linear::{Backward, Linear};
+use super::together::forward_together;
 use super::workspace::Workspace;
 use crate::ops::activation::{Activation, activation_backward, activation_forward, gated_backward, gated_forward};
 use crate::ops::matmul::Write;
@@ -39,12 +40,13 @@ impl Mlp {
     pub fn forward(&self, params: &Params, y: &mut [f32], x: &[f32], workspace: &mut Workspace) -> MlpSaved {
         let inner = x.len() / self.up.inputs * self.up.outputs;
         let mut up = workspace.take(inner);
-        self.up.forward(params, &mut up, x, workspace);
-        let gate = self.gate.as_ref().map(|gate| {
-            let mut out = workspace.take(inner);
-            gate.forward(params, &mut out, x, workspace);
-            out
-        });
+        let mut gate = self.gate.as_ref().map(|_| workspace.take(inner));
+        match (&self.gate, &mut gate) {
+            (Some(layer), Some(gate)) => {
+                forward_together(params, &mut [(&self.up, &mut up), (layer, gate)], x, workspace);
+            }
+            _ => self.up.forward(params, &mut up, x, workspace),
+        }
         let saved = MlpSaved { gate, up };
         let mut hidden = workspace.take(inner);
         self.activate(&mut hidden, &saved);
