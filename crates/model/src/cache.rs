@@ -10,6 +10,7 @@ use crate::layers::workspace::Workspace;
 use crate::model::Model;
 use crate::ops::attention::{AttentionShape, softmax};
 use crate::ops::matmul::{Packed, View, Write, matmul};
+use crate::ops::softcap::softcap_forward;
 use crate::params::Params;
 
 /// Keys and values of one sequence (or tree of sequences).
@@ -86,7 +87,7 @@ impl Model {
         let (mut x, before) = self.decoder.embed(&self.params, ids, positions, workspace);
         before.into_iter().for_each(|b| workspace.give(b));
         cache.positions.extend(positions);
-        let layout = Layout { lengths: &[ids.len()], positions, rotary: self.decoder.rotary.as_ref() };
+        let layout = Layout { lengths: &[ids.len()], positions };
         let kv_heads = self.spec.kv_heads;
         for (block, heads) in self.decoder.blocks.iter().zip(cache.heads.chunks_exact_mut(kv_heads)) {
             let slots = &cache.positions;
@@ -149,6 +150,9 @@ impl CachedHead<'_> {
         let keys = Packed::new(View::transposed(self.keys, d), d, total);
         let mut scores = vec![0.0; self.new * total];
         matmul(&mut scores, View::rows(q, d), self.new, &keys, Write::SET.scaled(self.shape.scale));
+        if let Some(cap) = self.shape.softcap {
+            softcap_forward(&mut scores, cap);
+        }
         for (i, row) in scores.chunks_exact_mut(total).enumerate() {
             self.mask(row, i, head);
             softmax(row);

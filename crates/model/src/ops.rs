@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod matmul;
 pub mod norm;
 pub mod rotary;
+pub mod softcap;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,5 +1,6 @@
 //! The tensors of a model by number, and their gradients beside them.
 
+use std::borrow::Cow;
 use std::ops::{Index, IndexMut};
 
 /// Names one tensor of a [`Params`].
@@ -15,8 +16,31 @@ pub struct Param {
     pub shape: Vec<usize>,
     /// The values.
     pub value: Vec<f32>,
+    /// Whether Hugging Face stores the transpose of this matrix.
+    pub transposed: bool,
     /// Whether the optimiser changes it.
     pub trainable: bool,
+}
+
+impl Param {
+    /// The shape in Hugging Face's files.
+    pub fn stored_shape(&self) -> Vec<usize> {
+        let mut shape = self.shape.clone();
+        if self.transposed {
+            shape.reverse();
+        }
+        shape
+    }
+
+    /// Values in this tensor's layout (its own, or its gradient) as Hugging Face's files hold them.
+    pub fn stored<'a>(&self, values: &'a [f32]) -> Cow<'a, [f32]> {
+        if self.transposed { transpose(values, self.shape[1]).into() } else { values.into() }
+    }
+}
+
+/// The transpose of a row-major matrix that has `columns` columns.
+pub fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|j| values.iter().skip(j).step_by(columns).copied()).collect()
 }
 
 /// All tensors of a model.
@@ -33,7 +57,7 @@ impl Params {
             value.len(),
             "`{name}` holds another number of values than its shape"
         );
-        self.list.push(Param { name, shape, value, trainable: false });
+        self.list.push(Param { name, shape, value, transposed: false, trainable: false });
         ParamId(self.list.len() - 1)
     }
 

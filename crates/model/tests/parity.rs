@@ -6,12 +6,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use wardsmith_model::checkpoint::{Wanted, load};
+use wardsmith_model::checkpoint::{Wanted, load, save};
 use wardsmith_model::families;
 use wardsmith_model::generate::Limits;
 use wardsmith_model::layers::workspace::Workspace;
 use wardsmith_model::params::Gradients;
-use wardsmith_model::weights::Weights;
+use wardsmith_model::weights::{Precision, Weights};
 use wardsmith_model::{Batch, Model, Purpose, Target, adapter};
 
 /// Largest difference of any logit, of the loss, and of a gradient relative to its tensor's norm. Both sides are f32; the
@@ -80,7 +80,8 @@ fn check_gradients(model: &Model, gradients: &Gradients, expected: &Weights, pre
     let mut seen = 0;
     for (id, param) in model.params.iter().filter(|(_, p)| p.trainable) {
         let ours = gradients.get(id).unwrap();
-        let theirs = expected.values(&format!("grad.{prefix}{}", param.name), &param.shape).unwrap();
+        let ours = param.stored(ours);
+        let theirs = expected.values(&format!("grad.{prefix}{}", param.name), &param.stored_shape()).unwrap();
         let norm = theirs.iter().map(|x| x * x).sum::<f32>().sqrt();
         let off = ours.iter().zip(&theirs).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt();
         assert!(off <= GRADIENT * norm + 1e-6, "{what} {}: off by {off} of {norm}", param.name);
@@ -153,6 +154,55 @@ fn adapters_agree_with_peft() {
         adapter::merge(&mut model);
         let merged = model.logits(&everywhere(&batch), workspace).unwrap();
         assert!(before.iter().zip(&merged).all(|(a, b)| (a - b).abs() < LOGITS), "{family}: merged");
+    }
+}
+
+/// Other configurations over the same weights: scaled rotary angles, GPT-NeoX with its halves in sequence.
+#[test]
+fn variants_agree_with_transformers() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(fixtures().join("variants")).unwrap() {
+        let folder = entry.unwrap().path();
+        let facts = json(&folder.join("expected.json"));
+        let base = fixtures().join(facts["family"].as_str().unwrap());
+        let joined = tempfile::tempdir().unwrap();
+        std::fs::copy(folder.join("config.json"), joined.path().join("config.json")).unwrap();
+        std::fs::copy(base.join("model.safetensors"), joined.path().join("model.safetensors")).unwrap();
+        let mut model = load(joined.path(), &Wanted::AsStored, Purpose::Training).unwrap();
+        let (batch, what) = (packed(&base), folder.display().to_string());
+        let expected = Weights::open_file(&folder.join("expected.safetensors")).unwrap();
+        let logits = model.logits(&everywhere(&batch), &mut Workspace::default()).unwrap();
+        check_logits(&logits, &expected, &batch.lengths, model.spec.vocab, &what);
+        for (_, param) in model.params.iter_mut() {
+            param.trainable = expected.contains(&format!("grad.{}", param.name));
+        }
+        check(&model, &batch, &folder, "", &what);
+        seen += 1;
+    }
+    assert_eq!(seen, 6);
+}
+
+#[test]
+fn saved_folders_hold_the_tensors_and_the_class_that_were_loaded() {
+    for family in families::ALL.iter().map(|family| family.model_type()) {
+        for part in ["", "classifier"] {
+            let folder = fixtures().join(family).join(part);
+            let model = load(&folder, &Wanted::AsStored, Purpose::Inference).unwrap();
+            let out = tempfile::tempdir().unwrap();
+            save(&model, out.path(), Precision::F32).unwrap();
+            let (before, after) = (Weights::open(&folder, "").unwrap(), Weights::open(out.path(), "").unwrap());
+            assert_eq!(before.names().collect::<Vec<_>>(), after.names().collect::<Vec<_>>(), "{family}");
+            for name in before.names() {
+                let shape = before.shape(name).unwrap();
+                assert_eq!(
+                    before.values(name, &shape).unwrap(),
+                    after.values(name, &shape).unwrap(),
+                    "{family} {name}"
+                );
+            }
+            let class = |folder: &Path| json(&folder.join("config.json"))["architectures"].clone();
+            assert_eq!(class(&folder), class(out.path()), "{family}");
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Causal attention over packed documents: block-diagonal, with grouped heads, ALiBi slopes and sliding windows.
+//! Causal attention over packed documents: block-diagonal, with grouped heads, ALiBi slopes, soft capping and sliding windows.
 //!
 //! Queries, keys and values are head-major: q (kv_heads, group, T, head_dim), k and v (kv_heads, T, head_dim). A document
 //! attends to itself only. Probabilities are recomputed in the backward pass instead of being kept.
@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::exp;
 use super::matmul::{Packed, View, Write, matmul_here};
+use super::softcap::{softcap_backward, softcap_forward};
 
 /// What an attention layer is like.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct AttentionShape {
     pub head_dim: usize,
     /// Factor of the scores: 1/√head_dim, or 1 for GPT-Neo.
     pub scale: f32,
+    /// Scaled scores become `cap · tanh(score / cap)` before they are masked.
+    pub softcap: Option<f32>,
     /// A query sees itself and the `window - 1` tokens before it.
     pub window: Option<usize>,
     /// One ALiBi slope a query head; empty for none.
@@ -39,6 +42,8 @@ struct Scratch {
     packed: Packed,
     probabilities: Vec<f32>,
     d_scores: Vec<f32>,
+    /// The capped scores, for their derivative.
+    capped: Vec<f32>,
 }
 
 thread_local! {
@@ -160,6 +165,9 @@ impl Head<'_> {
         scratch.d_scores.resize(n * n, 0.0);
         matmul_here(&mut scratch.d_scores, View::rows(d_out, d), n, &scratch.packed, Write::SET);
         softmax_backward(&mut scratch.d_scores, &scratch.probabilities, n, shape.scale);
+        if let Some(cap) = shape.softcap {
+            softcap_backward(&mut scratch.d_scores, &scratch.capped, cap);
+        }
         // d_q = d_s · k, d_k += d_sᵀ · q
         scratch.packed.fill_here(View::rows(k, d), n, d);
         matmul_here(out.d_q, View::rows(&scratch.d_scores, n), n, &scratch.packed, Write::SET);
@@ -183,6 +191,10 @@ fn probabilities(scratch: &mut Scratch, q: &[f32], k: &[f32], shape: &AttentionS
     scratch.probabilities.resize(n * n, 0.0);
     let scores = &mut scratch.probabilities;
     matmul_here(scores, View::rows(q, shape.head_dim), n, &scratch.packed, Write::SET.scaled(shape.scale));
+    if let Some(cap) = shape.softcap {
+        softcap_forward(scores, cap);
+        scratch.capped.clone_from(scores);
+    }
     let slope = shape.slope(head);
     for (i, row) in scores.chunks_exact_mut(n).enumerate() {
         let first = shape.window.map_or(0, |w| (i + 1).saturating_sub(w));
@@ -227,7 +239,7 @@ mod tests {
     use crate::ops::testing::{check_gradient, dot, noise};
 
     fn shape(window: Option<usize>, slopes: Vec<f32>) -> AttentionShape {
-        AttentionShape { group: 2, kv_heads: 2, head_dim: 3, scale: 0.7, window, slopes }
+        AttentionShape { group: 2, kv_heads: 2, head_dim: 3, scale: 0.7, softcap: None, window, slopes }
     }
 
     /// Plain loops over one head and one document at a time.
@@ -244,7 +256,8 @@ mod tests {
                         .map(|j| {
                             let qk: f32 =
                                 (0..d).map(|e| q[qo + (start + i) * d + e] * k[ko + (start + j) * d + e]).sum();
-                            f64::from(qk * s.scale - s.slope(h) * (i - j) as f32).exp()
+                            let score = s.softcap.map_or(qk * s.scale, |cap| cap * (qk * s.scale / cap).tanh());
+                            f64::from(score - s.slope(h) * (i - j) as f32).exp()
                         })
                         .collect();
                     let total: f64 = weights.iter().sum();
@@ -271,7 +284,8 @@ mod tests {
     #[test]
     fn forward_and_backward_agree_with_loops_and_differences() {
         let lengths = [4, 1, 3];
-        for s in [shape(None, vec![]), shape(Some(2), vec![]), shape(None, alibi_slopes(4))] {
+        let capped = AttentionShape { softcap: Some(0.4), ..shape(Some(3), vec![]) };
+        for s in [shape(None, vec![]), shape(Some(2), vec![]), shape(None, alibi_slopes(4)), capped] {
             let (q, k, v, up) = (noise(96, 1), noise(48, 2), noise(48, 3), noise(96, 4));
             let out = forward(&q, &k, &v, &lengths, &s);
             for (a, b) in out.iter().zip(reference(&q, &k, &v, &lengths, &s)) {
