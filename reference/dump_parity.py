@@ -108,8 +108,9 @@ def olmo2_config():
 
 
 def smollm3_config():
-    """The second layer has no positions, and the window."""
-    return SmolLM3Config(**GROUPED, **SLIDING, no_rope_layers=[1, 0], mlp_bias=True)
+    """The second layer has no positions, and the window. With the usual base, AdamW on the adapter is unstable: f64 leaves f32."""
+    return SmolLM3Config(**GROUPED, **SLIDING, no_rope_layers=[1, 0], mlp_bias=True,
+                         rope_parameters=dict(rope_type="default", rope_theta=100.0))
 
 
 LLAMA_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]

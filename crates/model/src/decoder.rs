@@ -94,11 +94,11 @@ impl Decoder {
             _ => None,
         };
         let embedding_norm = match spec.embedding_norm {
-            true => Some(builder.norm(names.embedding_norm.to_owned(), spec.hidden)?),
+            true => Some(builder.norm(names.embedding_norm, spec.hidden)?),
             false => None,
         };
         let blocks = (0..spec.layers()).map(|i| builder.block(i)).collect::<Result<_>>()?;
-        let final_norm = builder.norm(names.final_norm.to_owned(), spec.hidden)?;
+        let final_norm = builder.norm(names.final_norm, spec.hidden)?;
         let (embedding_scale, hidden) = (spec.embedding_scale, spec.hidden);
         Ok(Self { embedding, positions, embedding_norm, blocks, final_norm, embedding_scale, hidden })
     }

@@ -1,5 +1,6 @@
 //! Builds a decoder's layers from its spec and a source of tensors.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Block;
@@ -21,8 +22,8 @@ pub(super) struct Builder<'a> {
     source: &'a mut dyn TensorSource,
     spec: &'a DecoderSpec,
     names: NameMap,
-    /// One for each kind of turning.
-    tables: Vec<Arc<RotaryTable>>,
+    /// The tables of angles, by the number of their turning.
+    tables: BTreeMap<usize, Arc<RotaryTable>>,
 }
 
 impl<'a> Builder<'a> {
@@ -32,13 +33,7 @@ impl<'a> Builder<'a> {
         params: &'a mut Params,
         source: &'a mut dyn TensorSource,
     ) -> Self {
-        let tables = match &spec.positions {
-            Positions::Rotary { turns, length, .. } => {
-                turns.iter().map(|turn| Arc::new(RotaryTable::new(turn, *length))).collect()
-            }
-            _ => Vec::new(),
-        };
-        Self { params, source, spec, names, tables }
+        Self { params, source, spec, names, tables: BTreeMap::new() }
     }
 
     fn tensor(&mut self, name: String, shape: &[usize], init: Init) -> Result<ParamId> {
@@ -68,7 +63,7 @@ impl<'a> Builder<'a> {
     }
 
     /// A norm over `width` elements.
-    pub(super) fn norm(&mut self, name: String, width: usize) -> Result<Norm> {
+    pub(super) fn norm(&mut self, name: &str, width: usize) -> Result<Norm> {
         let (init, offset) = match self.spec.norm {
             NormKind::RmsPlusOne => (Init::Zeros, 1.0),
             NormKind::Rms | NormKind::Layer => (Init::Ones, 0.0),
@@ -112,9 +107,17 @@ impl<'a> Builder<'a> {
             QkNorm::PerHead => (spec.head_dim, spec.head_dim),
             QkNorm::FullWidth => (spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim),
         };
-        let q = self.norm(names.in_block(layer, names.q_norm), q_width)?;
-        let k = self.norm(names.in_block(layer, names.k_norm), k_width)?;
+        let q = self.norm(&names.in_block(layer, names.q_norm), q_width)?;
+        let k = self.norm(&names.in_block(layer, names.k_norm), k_width)?;
         Ok(Some(QkNorms { q, k }))
+    }
+
+    /// The angles of a layer. They are made once the layer's weights have shown that heads are as large as `config.json` says.
+    fn rotary(&mut self, layer: usize) -> Option<Arc<RotaryTable>> {
+        let Positions::Rotary { turns, of_layer, length } = &self.spec.positions else { return None };
+        let turn = of_layer[layer]?;
+        let table = self.tables.entry(turn).or_insert_with(|| Arc::new(RotaryTable::new(&turns[turn], *length)));
+        Some(table.clone())
     }
 
     fn attention(&mut self, layer: usize) -> Result<Attention> {
@@ -123,10 +126,7 @@ impl<'a> Builder<'a> {
         let qk_norms = self.qk_norms(layer)?;
         let (widths, small) = ((spec.heads * spec.head_dim, spec.hidden), self.residual_std());
         let output = self.linear(&names.in_block(layer, names.output), widths, spec.biases.output, small)?;
-        let rotary = match &spec.positions {
-            Positions::Rotary { of_layer, .. } => of_layer[layer].map(|turn| self.tables[turn].clone()),
-            _ => None,
-        };
+        let rotary = self.rotary(layer);
         let slopes = if spec.positions == Positions::Alibi { alibi_slopes(spec.heads) } else { Vec::new() };
         let shape = AttentionShape {
             group: spec.heads / spec.kv_heads,
@@ -159,10 +159,10 @@ impl<'a> Builder<'a> {
         let (d, names, kind) = (self.spec.hidden, self.names, self.spec.block);
         let before = match kind {
             BlockKind::PostNorm => None,
-            _ => Some(self.norm(names.in_block(layer, before), d)?),
+            _ => Some(self.norm(&names.in_block(layer, before), d)?),
         };
         let after = match kind {
-            BlockKind::PostNorm | BlockKind::Sandwich => Some(self.norm(names.in_block(layer, after), d)?),
+            BlockKind::PostNorm | BlockKind::Sandwich => Some(self.norm(&names.in_block(layer, after), d)?),
             BlockKind::PreNorm | BlockKind::Parallel => None,
         };
         Ok(Sandwich { before, after })

@@ -96,11 +96,12 @@ impl Rope {
         };
         match (self.family, kind.as_str()) {
             (_, "default") => Ok(Scaling::Default),
+            ("phi3", "longrope" | "su" | "yarn") => Self::longrope(config, table, dims),
+            ("phi3", other) => Err(self.refuse(format!("rope_type = {other}"))),
             // It changes the base only past `max_position_embeddings`, and so far no document goes.
             (_, "dynamic") => Ok(Scaling::Default),
             (_, "linear") => Ok(Scaling::Linear { factor: table.positive("factor")? }),
             (_, "llama3") => Self::llama3(config, table),
-            ("phi3", "longrope" | "su" | "yarn") => Self::longrope(config, table, dims),
             (_, "yarn") => yarn(config, table),
             (_, other) => Err(self.refuse(format!("rope_type = {other}"))),
         }
