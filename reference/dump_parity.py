@@ -22,8 +22,9 @@ import torch.nn.functional as F
 import transformers
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
-from transformers import BloomConfig, GPTNeoConfig, LlamaConfig
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import (BloomConfig, Gemma2Config, Gemma3TextConfig, GPT2Config, GPTNeoConfig, GPTNeoXConfig, LlamaConfig,
+                          MistralConfig, Olmo2Config, Phi3Config, Qwen2Config, Qwen3Config, SmolLM3Config)
 
 SEED = 0  # with it no continuation hangs on a near tie or repeats one id
 MATRIX_STD, VECTOR_STD = 0.26, 0.1  # wide enough that attention is far from uniform and no gradient is trivially small
@@ -36,10 +37,10 @@ CLASSES = ["CWE-22", "CWE-79", "CWE-89", "CWE-416", "CWE-787"]
 CLASS_OF_ROW = [3, 1, 4]
 
 
-def llama_config():
+def llama_config(**changes):
     return LlamaConfig(vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=FFN, num_hidden_layers=LAYERS,
                        num_attention_heads=HEADS, num_key_value_heads=2, max_position_embeddings=MAX_POSITIONS,
-                       tie_word_embeddings=False, attention_dropout=0.0, **SPECIAL)
+                       tie_word_embeddings=False, attention_dropout=0.0, **SPECIAL, **changes)
 
 
 def gpt_neo_config():
@@ -53,16 +54,105 @@ def bloom_config():
                        hidden_dropout=0.0, attention_dropout=0.0, **SPECIAL)
 
 
+def gpt2_config():
+    return GPT2Config(vocab_size=VOCAB, n_embd=HIDDEN, n_inner=FFN, n_layer=LAYERS, n_head=HEADS, n_positions=MAX_POSITIONS,
+                      resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **SPECIAL)
+
+
+def gpt_neox_config(**changes):
+    return GPTNeoXConfig(vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=FFN, num_hidden_layers=LAYERS,
+                         num_attention_heads=HEADS, max_position_embeddings=MAX_POSITIONS, classifier_dropout=0.0,
+                         rope_parameters=dict(rope_type="default", rope_theta=10000.0, partial_rotary_factor=0.5),
+                         **SPECIAL, **changes)
+
+
+# What the families of Llama's layout share: fewer key/value heads than query heads, a window of 4 where there is one.
+GROUPED = dict(vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=FFN, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
+               num_key_value_heads=2, max_position_embeddings=MAX_POSITIONS, pad_token_id=None, **SPECIAL)
+SLIDING = dict(sliding_window=4, use_sliding_window=True)
+
+
+def mistral_config():
+    return MistralConfig(**GROUPED, head_dim=10, sliding_window=4)
+
+
+def qwen2_config():
+    return Qwen2Config(**GROUPED, **SLIDING, max_window_layers=1, tie_word_embeddings=True)
+
+
+def qwen3_config():
+    return Qwen3Config(**GROUPED, **SLIDING, head_dim=12, attention_bias=True,
+                       layer_types=["sliding_attention", "full_attention"])
+
+
+def gemma2_config():
+    """Caps that bite: scores and logits reach beyond them."""
+    return Gemma2Config(**GROUPED, head_dim=8, query_pre_attn_scalar=12, sliding_window=4, attn_logit_softcapping=1.5,
+                        final_logit_softcapping=4.0)
+
+
+def gemma3_text_config():
+    ropes = dict(full_attention=dict(rope_type="linear", rope_theta=1e6, factor=8.0),
+                 sliding_attention=dict(rope_type="default", rope_theta=100.0))
+    return Gemma3TextConfig(**GROUPED, head_dim=8, query_pre_attn_scalar=12, sliding_window=4, rope_parameters=ropes,
+                            layer_types=["sliding_attention", "full_attention"], final_logit_softcapping=4.0)
+
+
+def phi3_config(**changes):
+    rope = dict(rope_type="default", rope_theta=10000.0, partial_rotary_factor=0.5)
+    return Phi3Config(**GROUPED, sliding_window=4, **(dict(rope_parameters=rope) | changes))
+
+
+def olmo2_config():
+    return Olmo2Config(**GROUPED)
+
+
+def smollm3_config():
+    """The second layer has no positions, and the window. With the usual base, AdamW on the adapter is unstable: f64 leaves f32."""
+    return SmolLM3Config(**GROUPED, **SLIDING, no_rope_layers=[1, 0], mlp_bias=True,
+                         rope_parameters=dict(rope_type="default", rope_theta=100.0))
+
+
+LLAMA_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 # Family -> (config, names of all linear layers inside a block, which LoRA is put on).
 FAMILIES = {
-    "llama": (llama_config, ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]),
+    "llama": (llama_config, LLAMA_LAYERS),
+    "gpt2": (gpt2_config, ["c_attn", "c_proj", "c_fc"]),
+    "gpt_neox": (gpt_neox_config, ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"]),
+    "mistral": (mistral_config, LLAMA_LAYERS),
+    "qwen2": (qwen2_config, LLAMA_LAYERS),
+    "qwen3": (qwen3_config, LLAMA_LAYERS),
+    "gemma2": (gemma2_config, LLAMA_LAYERS),
+    "gemma3_text": (gemma3_text_config, LLAMA_LAYERS),
+    "phi3": (phi3_config, ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]),
+    "olmo2": (olmo2_config, LLAMA_LAYERS),
+    "smollm3": (smollm3_config, LLAMA_LAYERS),
     "gpt_neo": (gpt_neo_config, ["q_proj", "k_proj", "v_proj", "out_proj", "c_fc", "c_proj"]),
     "bloom": (bloom_config, ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"]),
 }
 
 
-def fill(named_parameters):
-    """Draws every parameter anew: noise around 1 for norm weights, around 0 for all else.
+# Configurations that compute otherwise with the same weights: name -> (family, config).
+def llama_with(**rope):
+    return lambda: llama_config(rope_parameters=dict(rope_theta=10000.0, **rope))
+
+
+VARIANTS = {
+    "rope_linear": ("llama", llama_with(rope_type="linear", factor=3.0)),
+    "rope_dynamic": ("llama", llama_with(rope_type="dynamic", factor=3.0)),
+    "rope_llama3": ("llama", llama_with(rope_type="llama3", factor=8.0, low_freq_factor=0.4, high_freq_factor=4.0,
+                                        original_max_position_embeddings=32)),
+    "rope_yarn": ("llama", llama_with(rope_type="yarn", factor=4.0, original_max_position_embeddings=16, beta_slow=0.05)),
+    "rope_long": ("phi3", lambda: phi3_config(
+        original_max_position_embeddings=16,
+        rope_parameters=dict(rope_type="longrope", rope_theta=10000.0, partial_rotary_factor=0.5,
+                             short_factor=[1.25, 2.5], long_factor=[3.0, 9.0]))),
+    "gpt_neox_sequential": ("gpt_neox", lambda: gpt_neox_config(use_parallel_residual=False)),
+}
+
+
+def fill(named_parameters, norm_centre=1.0):
+    """Draws every parameter anew: noise around 1 for norm weights (0 where they are distances from 1), around 0 for all else.
 
     The draw depends on the parameter's name and shape alone, so a classifier or an adapter stands on the
     same base weights, and numpy's generator keeps it independent of torch's vectorised ones.
@@ -71,13 +161,13 @@ def fill(named_parameters):
         rng = np.random.default_rng([SEED, zlib.crc32(name.encode())])
         is_norm_weight = parameter.ndim == 1 and name.endswith("weight")
         std = MATRIX_STD if parameter.ndim == 2 else VECTOR_STD
-        noise = rng.standard_normal(tuple(parameter.shape)) * std + float(is_norm_weight)
+        noise = rng.standard_normal(tuple(parameter.shape)) * std + norm_centre * is_norm_weight
         parameter.data.copy_(torch.from_numpy(noise.astype(np.float32)))
 
 
 def build(auto_class, config):
     model = auto_class.from_config(config, attn_implementation="eager", dtype=torch.float32).eval()
-    fill(model.named_parameters())
+    fill(model.named_parameters(), 0.0 if config.model_type.startswith("gemma") else 1.0)
     return model
 
 
@@ -105,10 +195,11 @@ def class_loss(logits, labels):
 
 
 def gradients(model, loss):
-    """Parameter name -> gradient, for every trainable parameter; a missing or all-zero one is an error."""
+    """Parameter name in files -> gradient, for every trainable parameter; a missing or all-zero one is an error."""
     model.zero_grad()
     loss.backward()
-    grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
+    in_files = lambda name: "embed_out.weight" if model.config.model_type == "gpt_neox" and name == "lm_head.weight" else name
+    grads = {in_files(name): p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
     dead = [name for name, grad in grads.items() if not grad.abs().max() > 1e-6]
     assert not dead, f"gradients that prove nothing: {dead}"
     return grads
@@ -206,7 +297,8 @@ def dump_classifier(family, folder):
 
 def build_adapter(family):
     base = build(AutoModelForCausalLM, FAMILIES[family][0]())
-    lora = peft.LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=FAMILIES[family][1], task_type="CAUSAL_LM")
+    lora = peft.LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=FAMILIES[family][1], task_type="CAUSAL_LM",
+                           fan_in_fan_out=family == "gpt2")
     model = peft.get_peft_model(base, lora).eval()
     fill((name, p) for name, p in model.named_parameters() if p.requires_grad)
     return model
@@ -248,6 +340,22 @@ def dump_bf16(folder):
         write_expected(folder, logits_of(model.float(), draw_rows()[0]), {}, {})
 
 
+def dump_variant(name, folder):
+    """`config.json` alone, for the weights of its family; of the gradients only the first layer's queries'."""
+    family, config = VARIANTS[name]
+    rows, labels = draw_rows()
+    model = build(AutoModelForCausalLM, config())
+    model.config.architectures = [type(model).__name__]
+    model.config.to_json_file(folder / "config.json")
+    plain = logits_of(build(AutoModelForCausalLM, FAMILIES[family][0]()), rows)
+    logits = logits_of(model, rows)
+    assert (logits[0] - plain[0]).abs().max() > 1e-2 or name == "rope_dynamic", "a variant that changes nothing"
+    loss = language_loss(logits, labels)
+    grads = {key: grad for key, grad in gradients(model, loss).items() if ".0." in key and "q" in key.split(".")[-2]}
+    assert len([key for key in grads if key.endswith("weight")]) == 1, grads.keys()
+    write_expected(folder, logits[:1], grads, {"family": family, "loss": loss.item()})
+
+
 def dump_family(family, out):
     dump_language_model(family, out / family)
     dump_classifier(family, out / family / "classifier")
@@ -257,6 +365,7 @@ def dump_family(family, out):
 def dumps():
     """Folder name -> what writes it."""
     families = {name: lambda out, name=name: dump_family(name, out) for name in FAMILIES}
+    families |= {f"variants/{name}": lambda out, name=name: dump_variant(name, out / "variants" / name) for name in VARIANTS}
     return families | {"sharded": lambda out: dump_sharded(out / "sharded"),
                        "llama_bf16": lambda out: dump_bf16(out / "llama_bf16")}
 

@@ -112,10 +112,10 @@ pub const CONFIG: &str = "adapter_config.json";
 /// No such file is larger.
 const MAX_CONFIG_BYTES: u64 = 4 << 20;
 /// Keys that change the arithmetic, or that say which tensors are trained; set, they are refused.
-const VARIANTS: [&str; 12] = [
+/// `fan_in_fan_out` is not among them: PEFT sets it by the kind of each layer, whatever the file says, and so do we.
+const VARIANTS: [&str; 11] = [
     "use_rslora",
     "use_dora",
-    "fan_in_fan_out",
     "rank_pattern",
     "alpha_pattern",
     "layers_to_transform",
@@ -228,7 +228,7 @@ pub fn save(model: &Model, config: &LoraConfig, base: &str, folder: &Path) -> Re
         "target_modules": config.target_modules,
         "modules_to_save": if classifier { serde_json::json!(["score"]) } else { Value::Null },
         "bias": "none",
-        "fan_in_fan_out": false,
+        "fan_in_fan_out": model.spec.transposed,
         "inference_mode": true,
     });
     write_atomically(&folder.join(CONFIG), format!("{json:#}\n").as_bytes())

@@ -88,7 +88,7 @@ impl Model {
         before.into_iter().for_each(|b| workspace.give(b));
         cache.positions.extend(positions);
         cache.ids.extend(ids);
-        let layout = Layout { documents: &[], positions, rotary: self.decoder.rotary.as_ref() };
+        let layout = Layout { documents: &[], positions };
         let kv_heads = self.spec.kv_heads;
         for (block, heads) in self.decoder.blocks.iter().zip(cache.heads.chunks_exact_mut(kv_heads)) {
             let slots = &cache.positions;

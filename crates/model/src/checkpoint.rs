@@ -80,8 +80,8 @@ pub fn initialise(config: Value, labels: Option<Vec<String>>, seed: u64, purpose
 /// Writes the head's class and labels into the configuration.
 fn set_head(config: &mut Value, family: &dyn Family, labels: Option<Vec<String>>) {
     let Some(object) = config.as_object_mut() else { return };
-    let suffix = if labels.is_some() { "ForSequenceClassification" } else { "ForCausalLM" };
-    object.insert("architectures".into(), json!([format!("{}{suffix}", family.class_prefix())]));
+    let class = if labels.is_some() { family.classifier_class() } else { family.language_model_class() };
+    object.insert("architectures".into(), json!([class]));
     match labels {
         Some(labels) => {
             let id2label = labels.iter().enumerate().map(|(i, l)| (i.to_string(), json!(l)));
@@ -112,12 +112,10 @@ pub fn save(model: &Model, folder: &Path, precision: Precision) -> Result<()> {
         object.insert("torch_dtype".into(), json!(name));
     }
     let adapter = |name: &str| name.ends_with("lora_A.weight") || name.ends_with("lora_B.weight");
-    let tensors: Vec<Stored<'_>> = model
-        .params
-        .iter()
-        .filter(|(_, p)| !adapter(&p.name))
-        .map(|(_, p)| Stored { name: &p.name, shape: &p.shape, values: &p.value })
-        .collect();
+    let params: Vec<_> = model.params.iter().map(|(_, p)| p).filter(|p| !adapter(&p.name)).collect();
+    let layouts: Vec<_> = params.iter().map(|p| (p.stored_shape(), p.stored(&p.value))).collect();
+    let tensors: Vec<Stored<'_>> =
+        params.iter().zip(&layouts).map(|(p, (shape, values))| Stored { name: &p.name, shape, values }).collect();
     write_model(folder, &tensors, precision, MAX_SHARD_BYTES)?;
     write_atomically(&folder.join("config.json"), format!("{config:#}\n").as_bytes())
 }

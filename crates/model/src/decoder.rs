@@ -4,29 +4,34 @@
 
 use rayon::prelude::*;
 
+mod build;
+
 use crate::error::Result;
-use crate::layers::attention::{Attention, AttentionSaved, Layout, Projections};
-use crate::layers::linear::{Backward, Linear};
+use crate::layers::attention::{Attention, AttentionSaved, Layout};
+use crate::layers::linear::Linear;
 use crate::layers::mlp::{Mlp, MlpSaved};
 use crate::layers::norm::Norm;
+use crate::layers::sandwich::Sandwich;
 use crate::layers::workspace::Workspace;
-use crate::ops::attention::{AttentionShape, Document, alibi_slopes};
-use crate::ops::rotary::RotaryTable;
+use crate::ops::attention::Document;
 use crate::params::{Gradients, ParamId, Params};
-use crate::spec::{DecoderSpec, NameMap, NormKind, Positions};
-use crate::weights::{Init, TensorSource};
+use crate::spec::{DecoderSpec, NameMap, Positions};
+use crate::weights::TensorSource;
+use build::Builder;
 
-/// A pre-norm transformer block.
+/// A transformer block.
 #[derive(Clone, Debug)]
 pub struct Block {
-    /// Before attention.
-    pub attention_norm: Norm,
+    /// The norms around attention.
+    pub attention_norms: Sandwich,
     /// Attention.
     pub attention: Attention,
-    /// Before the feed-forward block.
-    pub mlp_norm: Norm,
+    /// The norms around the feed-forward block.
+    pub mlp_norms: Sandwich,
     /// Feed-forward.
     pub mlp: Mlp,
+    /// Whether both halves read the block's input.
+    pub parallel: bool,
 }
 
 /// The decoder without its head.
@@ -40,7 +45,7 @@ pub struct Decoder {
     pub blocks: Vec<Block>,
     /// Applied by the head to the rows it needs.
     pub final_norm: Norm,
-    pub(crate) rotary: Option<RotaryTable>,
+    embedding_scale: f32,
     pub(crate) hidden: usize,
 }
 
@@ -56,10 +61,14 @@ pub struct Trace {
 struct BlockTrace {
     /// (T, d): the block's input.
     x: Vec<f32>,
-    /// (T, d): between the halves.
-    middle: Vec<f32>,
+    /// (T, d): between the halves, unless they are parallel.
+    middle: Option<Vec<f32>>,
     attention: AttentionSaved,
+    /// Attention's output before the norm that follows it.
+    attention_inner: Option<Vec<f32>>,
     mlp: MlpSaved,
+    /// The same of the feed-forward block.
+    mlp_inner: Option<Vec<f32>>,
 }
 
 /// Token ids with their layout.
@@ -73,85 +82,6 @@ pub struct Tokens<'a> {
     pub positions: &'a [u32],
 }
 
-/// Builds layers from a source of tensors.
-struct Builder<'a> {
-    params: &'a mut Params,
-    source: &'a mut dyn TensorSource,
-    spec: &'a DecoderSpec,
-    names: NameMap,
-}
-
-impl Builder<'_> {
-    fn tensor(&mut self, name: String, shape: &[usize], init: Init) -> Result<ParamId> {
-        let value = self.source.tensor(&name, shape, init)?;
-        Ok(self.params.add(name, shape.to_vec(), value))
-    }
-
-    fn linear(&mut self, name: &str, (inputs, outputs): (usize, usize), bias: bool, std: f32) -> Result<Linear> {
-        let weight = self.tensor(format!("{name}.weight"), &[outputs, inputs], Init::Normal(std))?;
-        let bias = if bias { Some(self.tensor(format!("{name}.bias"), &[outputs], Init::Zeros)?) } else { None };
-        Ok(Linear::new(weight, bias, inputs, outputs))
-    }
-
-    fn norm(&mut self, name: &str) -> Result<Norm> {
-        let shape = [self.spec.hidden];
-        let weight = self.tensor(format!("{name}.weight"), &shape, Init::Ones)?;
-        let bias = match self.spec.norm {
-            NormKind::Layer => Some(self.tensor(format!("{name}.bias"), &shape, Init::Zeros)?),
-            NormKind::Rms => None,
-        };
-        Ok(Norm { weight, bias, eps: self.spec.norm_eps })
-    }
-
-    /// Output projections start smaller, by 1/√(2 · layers), as GPT-2 does it (Radford et al. 2019).
-    fn residual_std(&self) -> f32 {
-        self.spec.initializer_range / (2.0 * self.spec.layers() as f32).sqrt()
-    }
-
-    fn attention(&mut self, layer: usize) -> Result<Attention> {
-        let (spec, names) = (self.spec, self.names);
-        let (d, std, bias) = (spec.hidden, spec.initializer_range, spec.biases.qkv);
-        let (q_width, kv_width) = (spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim);
-        let projections = if spec.fused_qkv {
-            Projections::Fused(self.linear(&names.in_block(layer, names.q), (d, q_width + 2 * kv_width), bias, std)?)
-        } else {
-            Projections::Separate {
-                q: self.linear(&names.in_block(layer, names.q), (d, q_width), bias, std)?,
-                k: self.linear(&names.in_block(layer, names.k), (d, kv_width), bias, std)?,
-                v: self.linear(&names.in_block(layer, names.v), (d, kv_width), bias, std)?,
-            }
-        };
-        let small = self.residual_std();
-        let output = self.linear(&names.in_block(layer, names.output), (q_width, d), spec.biases.output, small)?;
-        let slopes = if spec.positions == Positions::Alibi { alibi_slopes(spec.heads) } else { Vec::new() };
-        let shape = AttentionShape {
-            group: spec.heads / spec.kv_heads,
-            kv_heads: spec.kv_heads,
-            head_dim: spec.head_dim,
-            scale: spec.score_scale,
-            window: spec.windows[layer],
-            slopes,
-        };
-        Ok(Attention { projections, output, shape })
-    }
-
-    fn block(&mut self, layer: usize) -> Result<Block> {
-        let (spec, names) = (self.spec, self.names);
-        let (d, inner, bias, std) = (spec.hidden, spec.inner, spec.biases.mlp, spec.initializer_range);
-        let attention_norm = self.norm(&names.in_block(layer, names.attention_norm))?;
-        let attention = self.attention(layer)?;
-        let mlp_norm = self.norm(&names.in_block(layer, names.mlp_norm))?;
-        let gate = match spec.gated {
-            true => Some(self.linear(&names.in_block(layer, names.gate), (d, inner), bias, std)?),
-            false => None,
-        };
-        let up = self.linear(&names.in_block(layer, names.up), (d, inner), bias, std)?;
-        let small = self.residual_std();
-        let down = self.linear(&names.in_block(layer, names.down), (inner, d), bias, small)?;
-        Ok(Block { attention_norm, attention, mlp_norm, mlp: Mlp { gate, up, down, activation: spec.activation } })
-    }
-}
-
 impl Decoder {
     /// Builds the decoder, adding its tensors to `params`.
     pub fn build(
@@ -160,26 +90,20 @@ impl Decoder {
         params: &mut Params,
         source: &mut dyn TensorSource,
     ) -> Result<Self> {
-        let mut builder = Builder { params, source, spec, names };
-        let normal = Init::Normal(spec.initializer_range);
-        let embedding = builder.tensor(format!("{}.weight", names.embedding), &[spec.vocab, spec.hidden], normal)?;
+        let mut builder = Builder::new(spec, names, params, source);
+        let embedding = builder.table(names.embedding, spec.vocab)?;
         let positions = match spec.positions {
-            Positions::Learned { length } => {
-                Some(builder.tensor(format!("{}.weight", names.positions), &[length, spec.hidden], normal)?)
-            }
+            Positions::Learned { length } => Some(builder.table(names.positions, length)?),
             _ => None,
         };
         let embedding_norm = match spec.embedding_norm {
-            true => Some(builder.norm(names.embedding_norm)?),
+            true => Some(builder.norm(names.embedding_norm, spec.hidden)?),
             false => None,
         };
         let blocks = (0..spec.layers()).map(|i| builder.block(i)).collect::<Result<_>>()?;
-        let final_norm = builder.norm(names.final_norm)?;
-        let rotary = match spec.positions {
-            Positions::Rotary { theta, length } => Some(RotaryTable::new(theta, spec.head_dim, length)),
-            _ => None,
-        };
-        Ok(Self { embedding, positions, embedding_norm, blocks, final_norm, rotary, hidden: spec.hidden })
+        let final_norm = builder.norm(names.final_norm, spec.hidden)?;
+        let (embedding_scale, hidden) = (spec.embedding_scale, spec.hidden);
+        Ok(Self { embedding, positions, embedding_norm, blocks, final_norm, embedding_scale, hidden })
     }
 
     /// Every linear layer in the blocks.
@@ -193,8 +117,8 @@ impl Decoder {
         })
     }
 
-    fn layout<'a>(&'a self, tokens: Tokens<'a>) -> Layout<'a> {
-        Layout { documents: tokens.documents, positions: tokens.positions, rotary: self.rotary.as_ref() }
+    fn layout(tokens: Tokens<'_>) -> Layout<'_> {
+        Layout { documents: tokens.documents, positions: tokens.positions }
     }
 
     /// Token (and position) vectors, (T, d), with the norm of families that have one; returns the values before it too.
@@ -209,6 +133,9 @@ impl Decoder {
         let mut x = workspace.take(ids.len() * d);
         for (row, id) in x.chunks_exact_mut(d).zip(ids) {
             params.copy_row(self.embedding, *id as usize, row);
+            if self.embedding_scale != 1.0 {
+                row.iter_mut().for_each(|x| *x *= self.embedding_scale);
+            }
         }
         if let Some(learned) = self.positions {
             let table = &params[learned].value;
@@ -227,7 +154,7 @@ impl Decoder {
         let (mut x, embedded) = self.embed(params, tokens.ids, tokens.positions, workspace);
         let mut trace = Trace { embedded, blocks: Vec::with_capacity(self.blocks.len()) };
         for block in &self.blocks {
-            let (y, saved) = block.forward(params, x, self.layout(tokens), workspace);
+            let (y, saved) = block.forward(params, x, Self::layout(tokens), workspace);
             trace.blocks.push(saved);
             x = y;
         }
@@ -244,7 +171,7 @@ impl Decoder {
         (gradients, workspace): (&mut Gradients, &mut Workspace),
     ) {
         for (block, saved) in self.blocks.iter().zip(trace.blocks).rev() {
-            block.backward(params, &mut d_x, saved, self.layout(tokens), (&mut *gradients, &mut *workspace));
+            block.backward(params, &mut d_x, saved, Self::layout(tokens), (&mut *gradients, &mut *workspace));
         }
         if let (Some(norm), Some(before)) = (self.embedding_norm, trace.embedded) {
             let mut d_before = workspace.zeros(d_x.len());
@@ -252,10 +179,11 @@ impl Decoder {
             workspace.give(before);
             workspace.give(std::mem::replace(&mut d_x, d_before));
         }
-        add_rows(gradients.get_mut(self.embedding), tokens.ids, &d_x, self.hidden);
         if let Some(positions) = self.positions {
             add_rows(gradients.get_mut(positions), tokens.positions, &d_x, self.hidden);
         }
+        d_x.iter_mut().for_each(|d| *d *= self.embedding_scale);
+        add_rows(gradients.get_mut(self.embedding), tokens.ids, &d_x, self.hidden);
         workspace.give(d_x);
     }
 }
@@ -274,8 +202,8 @@ impl Trace {
         for block in self.blocks {
             block.attention.release(workspace);
             block.mlp.release(workspace);
-            workspace.give(block.x);
-            workspace.give(block.middle);
+            let rest = [Some(block.x), block.middle, block.attention_inner, block.mlp_inner];
+            rest.into_iter().flatten().for_each(|b| workspace.give(b));
         }
     }
 }
@@ -288,17 +216,25 @@ impl Block {
         layout: Layout<'_>,
         workspace: &mut Workspace,
     ) -> (Vec<f32>, BlockTrace) {
-        let mut normed = workspace.take(x.len());
-        self.attention_norm.forward(params, &mut normed, &x);
         let mut middle = workspace.take(x.len());
-        let attention = self.attention.forward(params, &mut middle, &normed, layout, workspace);
+        let (attention, attention_inner) =
+            self.attention_norms.forward(params, &mut middle, &x, workspace, |y, x, workspace| {
+                self.attention.forward(params, y, x, layout, workspace)
+            });
         add(&mut middle, &x);
-        self.mlp_norm.forward(params, &mut normed, &middle);
         let mut y = workspace.take(x.len());
-        let mlp = self.mlp.forward(params, &mut y, &normed, workspace);
+        let input = if self.parallel { &x } else { &middle };
+        let (mlp, mlp_inner) = self
+            .mlp_norms
+            .forward(params, &mut y, input, workspace, |y, x, workspace| self.mlp.forward(params, y, x, workspace));
         add(&mut y, &middle);
-        workspace.give(normed);
-        (y, BlockTrace { x, middle, attention, mlp })
+        let middle = if self.parallel {
+            workspace.give(middle);
+            None
+        } else {
+            Some(middle)
+        };
+        (y, BlockTrace { x, middle, attention, attention_inner, mlp, mlp_inner })
     }
 
     /// Turns `d_x` from the gradient of the output into that of the input.
@@ -310,31 +246,24 @@ impl Block {
         layout: Layout<'_>,
         (gradients, workspace): (&mut Gradients, &mut Workspace),
     ) {
-        let mut normed = workspace.take(d_x.len());
-        let mut d_normed = workspace.take(d_x.len());
-        self.mlp_norm.forward(params, &mut normed, &saved.middle);
-        let pass = Backward {
-            d_x: &mut d_normed,
-            x: &normed,
-            d_y: d_x,
-            gradients: &mut *gradients,
-            workspace: &mut *workspace,
-        };
-        self.mlp.backward(params, pass, &saved.mlp);
-        self.mlp_norm.backward(params, d_x, &saved.middle, &d_normed, gradients);
-        self.attention_norm.forward(params, &mut normed, &saved.x);
-        let pass = Backward {
-            d_x: &mut d_normed,
-            x: &normed,
-            d_y: d_x,
-            gradients: &mut *gradients,
-            workspace: &mut *workspace,
-        };
-        self.attention.backward(params, pass, &saved.attention, layout);
-        self.attention_norm.backward(params, d_x, &saved.x, &d_normed, gradients);
-        saved.attention.release(workspace);
-        saved.mlp.release(workspace);
-        [saved.x, saved.middle, normed, d_normed].into_iter().for_each(|b| workspace.give(b));
+        let BlockTrace { x, middle, attention, attention_inner, mlp, mlp_inner } = saved;
+        // Parallel halves have the same gradient; one after the other, attention's holds the feed-forward block's too.
+        let d_y = self.parallel.then(|| {
+            let mut d_y = workspace.take(d_x.len());
+            d_y.copy_from_slice(d_x);
+            d_y
+        });
+        let read = (middle.as_deref().unwrap_or(&x), mlp_inner.as_deref());
+        let write = (&mut *d_x, d_y.as_deref());
+        self.mlp_norms
+            .backward(params, write, read, (gradients, workspace), |pass| self.mlp.backward(params, pass, &mlp));
+        let (write, read) = ((d_x, d_y.as_deref()), (x.as_slice(), attention_inner.as_deref()));
+        self.attention_norms.backward(params, write, read, (gradients, workspace), |pass| {
+            self.attention.backward(params, pass, &attention, layout);
+        });
+        attention.release(workspace);
+        mlp.release(workspace);
+        [Some(x), middle, attention_inner, mlp_inner, d_y].into_iter().flatten().for_each(|b| workspace.give(b));
     }
 
     /// One block over new tokens whose attention is computed by `attend` (from the cache).
@@ -345,15 +274,21 @@ impl Block {
         workspace: &mut Workspace,
         attend: impl FnOnce(&Attention, &mut [f32], &[f32], &mut Workspace),
     ) {
-        let (mut normed, mut y) = (workspace.take(x.len()), workspace.take(x.len()));
-        self.attention_norm.forward(params, &mut normed, x);
-        attend(&self.attention, &mut y, &normed, workspace);
+        let (mut attended, mut y) = (workspace.take(x.len()), workspace.take(x.len()));
+        let half = |y: &mut [f32], x: &[f32], workspace: &mut Workspace| attend(&self.attention, y, x, workspace);
+        let ((), inner) = self.attention_norms.forward(params, &mut attended, x, workspace, half);
+        if !self.parallel {
+            add(x, &attended);
+        }
+        let half = |y: &mut [f32], x: &[f32], workspace: &mut Workspace| {
+            self.mlp.forward(params, y, x, workspace).release(workspace);
+        };
+        let ((), mlp_inner) = self.mlp_norms.forward(params, &mut y, x, workspace, half);
         add(x, &y);
-        self.mlp_norm.forward(params, &mut normed, x);
-        self.mlp.forward(params, &mut y, &normed, workspace).release(workspace);
-        add(x, &y);
-        workspace.give(normed);
-        workspace.give(y);
+        if self.parallel {
+            add(x, &attended);
+        }
+        [Some(attended), Some(y), inner, mlp_inner].into_iter().flatten().for_each(|b| workspace.give(b));
     }
 }
 

@@ -4,6 +4,8 @@
 //! small enough that a block's logits stay within `LOGITS_PER_BLOCK`, so that (tokens × vocabulary) never exists at once
 //! and no logit is computed twice.
 
+use rayon::prelude::*;
+
 use crate::layers::linear::{Backward, Linear};
 use crate::layers::norm::Norm;
 use crate::layers::workspace::Workspace;
@@ -11,6 +13,7 @@ use crate::model::Target;
 use crate::ops::cross_entropy::{cross_entropy_backward, cross_entropy_forward};
 use crate::ops::kernel::MR_MAX;
 use crate::ops::matmul::Write;
+use crate::ops::softcap::{softcap_backward, softcap_forward};
 use crate::params::{Gradients, Params};
 
 /// Most logits held at once (64 MiB), unless 32 rows need more.
@@ -40,9 +43,16 @@ pub struct Head {
     pub norm: Norm,
     /// (classes, d); the embedding itself when tied.
     pub linear: Linear,
+    /// Logits become `cap · tanh(logit / cap)`.
+    pub softcap: Option<f32>,
 }
 
 impl Head {
+    /// Caps the logits of heads that have a cap, and returns it.
+    fn cap(&self, logits: &mut [f32]) -> Option<f32> {
+        self.softcap.inspect(|cap| logits.par_chunks_mut(1 << 13).for_each(|block| softcap_forward(block, *cap)))
+    }
+
     /// The normalised hidden states at the targets' positions, (targets, d), and the same before the norm.
     fn gather(
         &self,
@@ -79,8 +89,12 @@ impl Head {
             let span = i * height * d..(i * height + block.len()) * d;
             let mut logits = workspace.take(block.len() * classes);
             self.linear.forward(params, &mut logits, &normed[span.clone()], workspace);
+            let capped = self.cap(&mut logits).map(|_| logits.clone());
             let tokens: Vec<u32> = block.iter().map(|t| t.token).collect();
             loss += cross_entropy_backward(&mut logits, &tokens, classes, scale);
+            if let (Some(cap), Some(capped)) = (self.softcap, capped) {
+                softcap_backward(&mut logits, &capped, cap);
+            }
             let pass = Backward {
                 d_x: &mut d_normed[span.clone()],
                 x: &normed[span],
@@ -110,6 +124,7 @@ impl Head {
         for (block, normed) in targets.chunks(height).zip(normed.chunks(height * d)) {
             let mut logits = workspace.take(block.len() * classes);
             self.linear.forward(params, &mut logits, normed, workspace);
+            self.cap(&mut logits);
             let tokens: Vec<u32> = block.iter().map(|t| t.token).collect();
             losses.extend(cross_entropy_forward(&mut logits, &tokens, classes));
             workspace.give(logits);
@@ -125,6 +140,7 @@ impl Head {
         self.norm.forward(params, &mut normed, x);
         let mut logits = workspace.take(x.len() / self.linear.inputs * self.linear.outputs);
         self.linear.forward(params, &mut logits, &normed, workspace);
+        self.cap(&mut logits);
         workspace.give(normed);
         logits
     }

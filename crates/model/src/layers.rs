@@ -4,5 +4,6 @@ pub mod attention;
 pub mod linear;
 pub mod mlp;
 pub mod norm;
+pub mod sandwich;
 pub mod together;
 pub mod workspace;

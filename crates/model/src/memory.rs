@@ -12,7 +12,7 @@ use crate::families::family_of;
 use crate::head::rows_per_block;
 use crate::ops::kernel::NR;
 use crate::ops::matmul::DEPTH;
-use crate::spec::{DecoderSpec, NameMap, NormKind, Positions};
+use crate::spec::{BlockKind, DecoderSpec, NameMap, NormKind, Positions, QkNorm, QkvLayout};
 
 /// Bytes of a value.
 const WIDTH: u64 = 4;
@@ -200,8 +200,7 @@ impl Setting {
             outputs: self.classes.unwrap_or(spec.vocab) as u64,
             bias: false,
         };
-        let norm = if spec.norm == NormKind::Layer { 2 * d } else { d };
-        let norms = norm * (2 * spec.layers() as u64 + 1 + u64::from(spec.embedding_norm));
+        let norms = self.norms();
         let positions = if let Positions::Learned { length } = spec.positions { length as u64 * d } else { 0 };
         let own_head = if self.classes.is_some() || !spec.tied { head.weights() } else { 0 };
         let blocks: u64 = linears.iter().map(LinearShape::weights).sum();
@@ -211,8 +210,8 @@ impl Setting {
             Trained::All => base,
             Trained::Lora { .. } => adapter + if self.classes.is_some() { head.weights() } else { 0 },
         };
-        let rotary = match spec.positions {
-            Positions::Rotary { length, .. } => (length * (spec.head_dim / 2) * 2) as u64,
+        let rotary = match &spec.positions {
+            Positions::Rotary { turns, length, .. } => turns.iter().map(|turn| (length * turn.dims) as u64).sum(),
             _ => 0,
         };
         Values {
@@ -225,6 +224,30 @@ impl Setting {
             sums: self.sums(&linears, &head),
             scratch: self.scratch(),
         }
+    }
+
+    /// Values of all norms.
+    fn norms(&self) -> u64 {
+        let spec = &self.spec;
+        let in_block = match spec.block {
+            BlockKind::PreNorm | BlockKind::PostNorm => 2,
+            BlockKind::Sandwich => 4,
+            BlockKind::Parallel => {
+                if self.names.mlp_norm.is_empty() {
+                    1
+                } else {
+                    2
+                }
+            }
+        };
+        let heads = match spec.qk_norm {
+            QkNorm::None => 0,
+            QkNorm::PerHead => 2 * spec.head_dim,
+            QkNorm::FullWidth => (spec.heads + spec.kv_heads) * spec.head_dim,
+        };
+        let blocks = spec.layers() * (in_block * spec.hidden + heads);
+        let width = if spec.norm == NormKind::Layer { 2 } else { 1 };
+        (width * (blocks + spec.hidden * (1 + usize::from(spec.embedding_norm)))) as u64
     }
 
     /// Of each block: its input, the middle, queries, keys, values, attended heads, and what goes into the activation.
@@ -283,15 +306,16 @@ impl Setting {
         let (d, inner) = (spec.hidden as u64, spec.inner as u64);
         let (query, key) = ((spec.heads * spec.head_dim) as u64, (spec.kv_heads * spec.head_dim) as u64);
         let (qkv, mlp) = (spec.biases.qkv, spec.biases.mlp);
-        let mut block: Vec<(&str, u64, u64, bool)> = match spec.fused_qkv {
-            true => vec![(names.q, d, query + 2 * key, qkv)],
-            false => vec![(names.q, d, query, qkv), (names.k, d, key, qkv), (names.v, d, key, qkv)],
+        let mut block: Vec<(&str, u64, u64, bool)> = match spec.qkv {
+            QkvLayout::FusedByHead | QkvLayout::FusedByPart => vec![(names.q, d, query + 2 * key, qkv)],
+            QkvLayout::Separate => vec![(names.q, d, query, qkv), (names.k, d, key, qkv), (names.v, d, key, qkv)],
         };
         block.push((names.output, query, d, spec.biases.output));
-        if spec.gated {
+        if spec.gated && !spec.fused_gate {
             block.push((names.gate, d, inner, mlp));
         }
-        block.extend([(names.up, d, inner, mlp), (names.down, inner, d, mlp)]);
+        let up = if spec.fused_gate { 2 * inner } else { inner };
+        block.extend([(names.up, d, up, mlp), (names.down, inner, d, mlp)]);
         let shape = |layer: usize, (name, inputs, outputs, bias): &(&str, u64, u64, bool)| LinearShape {
             name: names.in_block(layer, name),
             inputs: *inputs,
@@ -347,11 +371,9 @@ mod tests {
 
     #[test]
     fn counts_of_every_family_are_those_of_the_model() {
-        for (family, targets) in [
-            ("llama", vec!["q_proj", "down_proj"]),
-            ("gpt_neo", vec!["q_proj", "c_fc"]),
-            ("bloom", vec!["query_key_value", "dense"]),
-        ] {
+        for family in crate::families::ALL.iter().map(|family| family.model_type()) {
+            let (_, names) = spec_of_folder(&folder(family)).unwrap();
+            let targets = [names.q, names.down].map(|name| name.rsplit('.').next().unwrap());
             let mut model = load(&folder(family), &Wanted::AsStored, Purpose::Training).unwrap();
             model.train_all();
             agrees(&setting(family, None, Trained::All), &model, family);

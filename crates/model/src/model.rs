@@ -93,6 +93,7 @@ impl Model {
     ) -> Result<Self> {
         let mut params = Params::default();
         let decoder = Decoder::build(&spec, family.names(), &mut params, source)?;
+        let head_name = format!("{}.weight", family.names().head);
         let mut add = |name: &str, rows: usize| -> Result<_> {
             let shape = [rows, spec.hidden];
             let value = source.tensor(name, &shape, Init::Normal(spec.initializer_range))?;
@@ -101,10 +102,12 @@ impl Model {
         let (kind, weight, classes) = match labels {
             Some(n) => (HeadKind::Classifier, add("score.weight", n)?, n),
             None if spec.tied => (HeadKind::LanguageModel, decoder.embedding, spec.vocab),
-            None => (HeadKind::LanguageModel, add("lm_head.weight", spec.vocab)?, spec.vocab),
+            None => (HeadKind::LanguageModel, add(&head_name, spec.vocab)?, spec.vocab),
         };
         let linear = Linear::new(weight, None, spec.hidden, classes);
-        let head = Head { kind, norm: decoder.final_norm, linear };
+        // Transformers caps the language model's logits only: its classifiers have no cap.
+        let softcap = spec.logit_softcap.filter(|_| kind == HeadKind::LanguageModel);
+        let head = Head { kind, norm: decoder.final_norm, linear, softcap };
         Ok(Self { family, spec, config, params, decoder, head, purpose })
     }
 

@@ -15,6 +15,7 @@ pub mod pool;
 pub mod quant;
 mod quant_kernel;
 pub mod rotary;
+pub mod softcap;
 mod strassen;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The tensors of a model by number, and their gradients beside them.
 
+use std::borrow::Cow;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
@@ -20,8 +21,31 @@ pub struct Param {
     pub value: Vec<f32>,
     /// The values in fewer bits, for inference.
     pub quantised: Option<Arc<QuantMatrix>>,
+    /// Whether Hugging Face stores the transpose of this matrix.
+    pub transposed: bool,
     /// Whether the optimiser changes it.
     pub trainable: bool,
+}
+
+impl Param {
+    /// The shape in Hugging Face's files.
+    pub fn stored_shape(&self) -> Vec<usize> {
+        let mut shape = self.shape.clone();
+        if self.transposed {
+            shape.reverse();
+        }
+        shape
+    }
+
+    /// Values in this tensor's layout (its own, or its gradient) as Hugging Face's files hold them.
+    pub fn stored<'a>(&self, values: &'a [f32]) -> Cow<'a, [f32]> {
+        if self.transposed { transpose(values, self.shape[1]).into() } else { values.into() }
+    }
+}
+
+/// The transpose of a row-major matrix that has `columns` columns.
+pub fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|j| values.iter().skip(j).step_by(columns).copied()).collect()
 }
 
 /// All tensors of a model.
@@ -38,7 +62,7 @@ impl Params {
             value.len(),
             "`{name}` holds another number of values than its shape"
         );
-        self.list.push(Param { name, shape, value, quantised: None, trainable: false });
+        self.list.push(Param { name, shape, value, quantised: None, transposed: false, trainable: false });
         ParamId(self.list.len() - 1)
     }
 

@@ -5,14 +5,14 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-use wardsmith_model::checkpoint::{Wanted, load};
-use wardsmith_model::families;
+use serde_json::{Value, json};
+use wardsmith_model::checkpoint::{Wanted, load, save};
+use wardsmith_model::families::{self, config::Config};
 use wardsmith_model::generate::Limits;
 use wardsmith_model::layers::workspace::Workspace;
 use wardsmith_model::params::Gradients;
-use wardsmith_model::weights::Weights;
-use wardsmith_model::{Batch, Model, Purpose, Target, adapter};
+use wardsmith_model::weights::{Precision, Weights};
+use wardsmith_model::{Batch, Error, Model, Purpose, Target, adapter};
 
 /// Largest difference of any logit, of the loss, and of a gradient relative to its tensor's norm. Both sides are f32; the
 /// reference itself lies up to 6e-6 from the same computation in f64, and GPT-Neo's unscaled scores amplify rounding most.
@@ -24,7 +24,7 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/parity")
 }
 
-fn json(path: &Path) -> Value {
+fn read(path: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
@@ -34,7 +34,7 @@ fn rows(batch: &Value, key: &str) -> Vec<Vec<i64>> {
 
 /// The three rows packed, supervised where `labels` say.
 fn packed(folder: &Path) -> Batch {
-    let json = json(&folder.join("batch.json"));
+    let json = read(&folder.join("batch.json"));
     let mut batch = Batch::default();
     for (ids, labels) in rows(&json, "input_ids").iter().zip(rows(&json, "labels")) {
         let start = batch.ids.len();
@@ -47,7 +47,7 @@ fn packed(folder: &Path) -> Batch {
 }
 
 fn classes(folder: &Path) -> Batch {
-    let json = json(&folder.join("batch.json"));
+    let json = read(&folder.join("batch.json"));
     let labels: Vec<u32> = serde_json::from_value(json["labels"].clone()).unwrap();
     let mut batch = Batch::default();
     for (ids, label) in rows(&json, "input_ids").iter().zip(labels) {
@@ -80,7 +80,8 @@ fn check_gradients(model: &Model, gradients: &Gradients, expected: &Weights, pre
     let mut seen = 0;
     for (id, param) in model.params.iter().filter(|(_, p)| p.trainable) {
         let ours = gradients.get(id).unwrap();
-        let theirs = expected.values(&format!("grad.{prefix}{}", param.name), &param.shape).unwrap();
+        let ours = param.stored(ours);
+        let theirs = expected.values(&format!("grad.{prefix}{}", param.name), &param.stored_shape()).unwrap();
         let norm = theirs.iter().map(|x| x * x).sum::<f32>().sqrt();
         let off = ours.iter().zip(&theirs).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt();
         assert!(off <= GRADIENT * norm + 1e-6, "{what} {}: off by {off} of {norm}", param.name);
@@ -96,7 +97,7 @@ fn check(model: &Model, batch: &Batch, folder: &Path, prefix: &str, what: &str) 
     let mut gradients = Gradients::zeros(&model.params);
     let scale = 1.0 / batch.targets.len() as f32;
     let loss = model.accumulate(batch, scale, &mut gradients, workspace).unwrap() * f64::from(scale);
-    let reference = json(&folder.join("expected.json"))["loss"].as_f64().unwrap();
+    let reference = read(&folder.join("expected.json"))["loss"].as_f64().unwrap();
     assert!((loss - reference).abs() < LOSS, "{what}: loss {loss} against {reference}");
     check_gradients(model, &gradients, &expected, prefix, what);
     let again = model.losses(batch, workspace).unwrap().iter().sum::<f64>() * f64::from(scale);
@@ -156,12 +157,199 @@ fn adapters_agree_with_peft() {
     }
 }
 
+/// Other configurations over the same weights: scaled rotary angles, GPT-NeoX with its halves in sequence.
+#[test]
+fn variants_agree_with_transformers() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(fixtures().join("variants")).unwrap() {
+        let folder = entry.unwrap().path();
+        let facts = read(&folder.join("expected.json"));
+        let base = fixtures().join(facts["family"].as_str().unwrap());
+        let joined = tempfile::tempdir().unwrap();
+        std::fs::copy(folder.join("config.json"), joined.path().join("config.json")).unwrap();
+        std::fs::copy(base.join("model.safetensors"), joined.path().join("model.safetensors")).unwrap();
+        let mut model = load(joined.path(), &Wanted::AsStored, Purpose::Training).unwrap();
+        let (batch, what) = (packed(&base), folder.display().to_string());
+        let expected = Weights::open_file(&folder.join("expected.safetensors")).unwrap();
+        let logits = model.logits(&everywhere(&batch), &mut Workspace::default()).unwrap();
+        check_logits(&logits, &expected, &batch.lengths, model.spec.vocab, &what);
+        for (_, param) in model.params.iter_mut() {
+            param.trainable = expected.contains(&format!("grad.{}", param.name));
+        }
+        check(&model, &batch, &folder, "", &what);
+        seen += 1;
+    }
+    assert_eq!(seen, 6);
+}
+
+/// The fixture's model under a configuration of which one key is changed.
+fn altered(family: &str, key: &str, value: &Value) -> wardsmith_model::Result<Model> {
+    let folder = fixtures().join(family);
+    let out = tempfile::tempdir().unwrap();
+    let mut config = read(&folder.join("config.json"));
+    config[key] = value.clone();
+    std::fs::write(out.path().join("config.json"), config.to_string()).unwrap();
+    std::fs::copy(folder.join("model.safetensors"), out.path().join("model.safetensors")).unwrap();
+    load(out.path(), &Wanted::AsStored, Purpose::Inference)
+}
+
+/// Each of these could be forgotten in the engine; a fixture in which it changed nothing would not notice.
+#[test]
+fn every_feature_of_a_fixture_changes_its_logits() {
+    let full = json!(["full_attention", "full_attention"]);
+    let rope =
+        |theta: f64, part: f64| json!({"rope_type": "default", "rope_theta": theta, "partial_rotary_factor": part});
+    let bases =
+        |full: f64, local: f64| json!({"full_attention": rope(full, 1.0), "sliding_attention": rope(local, 1.0)});
+    let features = [
+        ("gpt2", "scale_attn_weights", json!(false)),
+        ("gpt2", "layer_norm_epsilon", json!(0.1)),
+        ("gpt_neox", "rope_parameters", rope(10_000.0, 1.0)),
+        ("gpt_neox", "hidden_act", json!("gelu_new")),
+        ("mistral", "sliding_window", Value::Null),
+        ("qwen2", "layer_types", full.clone()),
+        ("qwen3", "layer_types", full.clone()),
+        ("gemma2", "layer_types", full.clone()),
+        ("gemma2", "attn_logit_softcapping", Value::Null),
+        ("gemma2", "final_logit_softcapping", Value::Null),
+        ("gemma2", "query_pre_attn_scalar", json!(8)),
+        ("gemma3_text", "layer_types", full.clone()),
+        ("gemma3_text", "final_logit_softcapping", Value::Null),
+        ("gemma3_text", "rope_parameters", bases(1e6, 100.0)),
+        ("gemma3_text", "rope_parameters", bases(1e4, 1e4)),
+        ("phi3", "sliding_window", Value::Null),
+        ("phi3", "rope_parameters", rope(10_000.0, 1.0)),
+        ("olmo2", "rms_norm_eps", json!(0.1)),
+        ("smollm3", "no_rope_layers", json!([1, 1])),
+        ("smollm3", "layer_types", full),
+    ];
+    for (family, key, value) in features {
+        let batch = packed(&fixtures().join(family));
+        let workspace = &mut Workspace::default();
+        let stored = load(&fixtures().join(family), &Wanted::AsStored, Purpose::Inference).unwrap();
+        let logits = |model: &Model, workspace: &mut Workspace| model.logits(&everywhere(&batch), workspace).unwrap();
+        let (before, after) = (logits(&stored, workspace), logits(&altered(family, key, &value).unwrap(), workspace));
+        let most = before.iter().zip(&after).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(most > 20.0 * LOGITS, "{family}: {key} = {value} changes no logit by more than {most}");
+    }
+}
+
+#[test]
+fn what_is_not_computed_is_refused_in_the_familys_name() {
+    let refused = [
+        ("llama", "hidden_act", json!("quick_gelu")),
+        ("llama", "partial_rotary_factor", json!(0.5)),
+        ("llama", "rope_scaling", json!({"rope_type": "longrope", "factor": 2.0})),
+        ("gpt2", "activation_function", json!("relu")),
+        ("gpt2", "scale_attn_by_inverse_layer_idx", json!(true)),
+        ("gpt2", "reorder_and_upcast_attn", json!(true)),
+        ("gpt2", "add_cross_attention", json!(true)),
+        ("gpt_neox", "hidden_act", json!("relu2")),
+        ("mistral", "layer_types", json!(["sliding_attention", "full_attention"])),
+        ("qwen2", "layer_types", json!(["full_attention", "chunked_attention"])),
+        ("qwen3", "rope_scaling", json!({"type": "proportional"})),
+        ("gemma2", "use_bidirectional_attention", json!(true)),
+        ("gemma3_text", "use_bidirectional_attention", json!(true)),
+        ("gemma3_text", "attn_logit_softcapping", json!(50.0)),
+        ("phi3", "rope_scaling", json!({"type": "llama3"})),
+        ("olmo2", "hidden_act", json!("relu")),
+        ("smollm3", "layer_types", json!(["full_attention", "linear_attention"])),
+    ];
+    for (family, key, value) in refused {
+        let error = altered(family, key, &value).err().unwrap_or_else(|| panic!("{family} takes {key} = {value}"));
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("the `{family}` configuration asks for ")), "{text}");
+        assert!(matches!(error, Error::Unsupported { .. }), "{text}");
+    }
+}
+
+#[test]
+fn a_configuration_that_contradicts_itself_is_an_error() {
+    let wrong = [
+        ("qwen2", "use_sliding_window", json!(false), "sliding_window"),
+        ("qwen2", "layer_types", json!(["full_attention"]), "layer_types"),
+        ("smollm3", "no_rope_layers", json!([1, 2]), "no_rope_layers"),
+        ("gpt_neox", "rope_parameters", json!({"partial_rotary_factor": 0.4}), "even number"),
+        ("llama", "rope_parameters", json!({"rope_type": "linear"}), "factor"),
+        ("llama", "rope_parameters", json!({"rope_type": "linear", "factor": 0}), "factor"),
+        ("llama", "rope_parameters", json!([1]), "rope_parameters"),
+        ("llama", "rope_parameters", json!({"rope_theta": 0.5}), "rope_theta"),
+        ("phi3", "rope_scaling", json!({"type": "su", "short_factor": [1.0]}), "short_factor"),
+    ];
+    for (family, key, value, says) in wrong {
+        let error = altered(family, key, &value).err().unwrap_or_else(|| panic!("{family} takes {key} = {value}"));
+        assert!(matches!(error, Error::Config { .. }) && error.to_string().contains(says), "{error}");
+    }
+}
+
+/// Configurations on the Hub are mostly older than Transformers 5: their rotary keys stand at the top level.
+#[test]
+fn the_rotary_keys_of_older_transformers_mean_the_same() {
+    let old = [
+        ("llama", json!({"rope_theta": 10_000.0})),
+        ("qwen3", json!({"rope_theta": 10_000.0, "rope_scaling": null})),
+        ("gpt_neox", json!({"rotary_emb_base": 10_000, "rotary_pct": 0.5})),
+        ("phi3", json!({"rope_theta": 10_000.0, "partial_rotary_factor": 0.5})),
+        ("smollm3", json!({"rope_theta": 100.0})),
+        (
+            "gemma3_text",
+            json!({"rope_theta": 1e6, "rope_local_base_freq": 100.0, "rope_scaling": {"rope_type": "linear", "factor": 8.0}}),
+        ),
+        ("variants/rope_linear", json!({"rope_theta": 10_000.0, "rope_scaling": {"type": "linear", "factor": 3.0}})),
+        (
+            "variants/rope_llama3",
+            json!({"rope_theta": 10_000.0, "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 0.4,
+                "high_freq_factor": 4.0, "original_max_position_embeddings": 32}}),
+        ),
+        (
+            "variants/rope_long",
+            json!({"rope_theta": 10_000.0, "partial_rotary_factor": 0.5, "rope_scaling": {"type": "su",
+                "short_factor": [1.25, 2.5], "long_factor": [3.0, 9.0]}}),
+        ),
+    ];
+    for (folder, keys) in old {
+        let new = read(&fixtures().join(folder).join("config.json"));
+        let mut config = new.clone();
+        config.as_object_mut().unwrap().remove("rope_parameters").expect("the fixture has the new key");
+        config.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        let spec = |json: Value| {
+            let config = Config::new(json);
+            families::family_of(&config).unwrap().spec(&config).unwrap()
+        };
+        assert_eq!(spec(config), spec(new), "{folder}");
+    }
+}
+
+#[test]
+fn saved_folders_hold_the_tensors_and_the_class_that_were_loaded() {
+    for family in families::ALL.iter().map(|family| family.model_type()) {
+        for part in ["", "classifier"] {
+            let folder = fixtures().join(family).join(part);
+            let model = load(&folder, &Wanted::AsStored, Purpose::Inference).unwrap();
+            let out = tempfile::tempdir().unwrap();
+            save(&model, out.path(), Precision::F32).unwrap();
+            let (before, after) = (Weights::open(&folder, "").unwrap(), Weights::open(out.path(), "").unwrap());
+            assert_eq!(before.names().collect::<Vec<_>>(), after.names().collect::<Vec<_>>(), "{family}");
+            for name in before.names() {
+                let shape = before.shape(name).unwrap();
+                assert_eq!(
+                    before.values(name, &shape).unwrap(),
+                    after.values(name, &shape).unwrap(),
+                    "{family} {name}"
+                );
+            }
+            let class = |folder: &Path| read(&folder.join("config.json"))["architectures"].clone();
+            assert_eq!(class(&folder), class(out.path()), "{family}");
+        }
+    }
+}
+
 #[test]
 fn greedy_continuations_agree_and_the_cache_changes_nothing() {
     for family in families::ALL.iter().map(|family| family.model_type()) {
         let folder = fixtures().join(family);
         let model = load(&folder, &Wanted::AsStored, Purpose::Inference).unwrap();
-        let expected = json(&folder.join("expected.json"));
+        let expected = read(&folder.join("expected.json"));
         let reference: Vec<u32> = serde_json::from_value(expected["greedy"]["continuation"].clone()).unwrap();
         let prompt = &packed(&folder).ids[..5];
         let limits = Limits { max_new_tokens: 12, stop: Vec::new() };
@@ -271,7 +459,7 @@ fn stories_continue_as_their_author_shows() {
     }
     aloud("ran: stories260K");
     let model = load(&folder, &Wanted::AsStored, Purpose::Inference).unwrap();
-    let vocabulary = json(&folder.join("tokenizer.json"))["model"]["vocab"].clone();
+    let vocabulary = read(&folder.join("tokenizer.json"))["model"]["vocab"].clone();
     let piece = |id: u32| {
         vocabulary.as_object().unwrap().iter().find(|(_, v)| v.as_u64() == Some(u64::from(id))).unwrap().0.clone()
     };

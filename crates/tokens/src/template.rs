@@ -13,7 +13,7 @@ use wardsmith_records::conversation::{Message, Role};
 
 use crate::error::{Error, Result};
 use crate::special::SpecialTokens;
-use crate::tojson::to_json;
+use crate::tojson::{Style, from_json, to_json};
 
 /// Wardsmith's own instruction template, for folders that have none. Three tokens a question on GPT-2; the answer
 /// begins with a space, as a word in running text does.
@@ -81,19 +81,43 @@ impl Template {
     /// # Errors
     /// The template refuses the messages, uses something unknown, or runs too long.
     pub fn apply(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        self.render(messages.iter().map(message_value).collect(), Value::from(()), add_generation_prompt)
+    }
+
+    /// The same for messages as chat programs exchange them, a list of objects whose further keys (`tool_calls`, parts of
+    /// `content`) the template may read, and for the schemas of `tools` that the assistant may call, null for none.
+    ///
+    /// # Errors
+    /// As of [`Self::apply`]; also where a value is nested deeper than any real one.
+    pub fn apply_json(
+        &self,
+        messages: &serde_json::Value,
+        tools: &serde_json::Value,
+        add_generation_prompt: bool,
+    ) -> Result<String> {
+        self.render(from_json(messages)?, from_json(tools)?, add_generation_prompt)
+    }
+
+    fn render(&self, messages: Value, tools: Value, add_generation_prompt: bool) -> Result<String> {
         let template = self.environment.get_template(NAME).expect("compiled in the constructor");
         let mut text = Capped(Vec::new());
-        let rendered = template.render_captured_to(self.context(messages, add_generation_prompt), &mut text);
+        let rendered = template.render_captured_to(self.context(messages, tools, add_generation_prompt), &mut text);
         match rendered {
             Ok(_) => Ok(String::from_utf8(text.0).expect("a template writes only UTF-8")),
             Err(error) => Err(explain(&error)),
         }
     }
 
-    fn context(&self, messages: &[Message], add_generation_prompt: bool) -> Value {
-        let messages: Vec<Value> = messages.iter().map(message_value).collect();
+    /// What a template sees. Transformers always defines `tools` and `documents`, as none where there are none, and
+    /// templates ask for both in either way: `tools is defined`, `tools is not none`.
+    fn context(&self, messages: Value, tools: Value, add_generation_prompt: bool) -> Value {
         let special = self.special.iter().map(|(name, text)| (*name, Value::from(text.as_str())));
-        let own = [("messages", Value::from(messages)), ("add_generation_prompt", Value::from(add_generation_prompt))];
+        let own = [
+            ("messages", messages),
+            ("tools", tools),
+            ("documents", Value::from(())),
+            ("add_generation_prompt", Value::from(add_generation_prompt)),
+        ];
         Value::from(own.into_iter().chain(special).collect::<BTreeMap<_, _>>())
     }
 
@@ -134,8 +158,10 @@ fn python_like() -> Environment<'static> {
             None => options.get::<Option<usize>>("indent")?,
         };
         options.get::<Option<bool>>("ensure_ascii")?;
+        let separators = options.get::<Option<Vec<String>>>("separators")?;
+        let sort_keys = options.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
         options.assert_all_used()?;
-        to_json(&value, indent)
+        to_json(&value, &Style::new(indent, separators, sort_keys))
     });
     environment.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
         Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{REFUSED}{message}")))

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use serde_json::Value;
 use wardsmith_model::checkpoint::{Wanted, load};
+use wardsmith_model::families;
 use wardsmith_model::{Batch, Model, Purpose, Target, adapter};
 use wardsmith_tokens::Cursor;
 use wardsmith_train::adamw::{AdamW, AdamWOptions, Decay};
@@ -56,7 +57,7 @@ fn ten_losses(model: Model, batch: &Batch, expected: &Path, what: &str) {
 
 #[test]
 fn ten_adamw_steps_agree_with_pytorch() {
-    for family in ["llama", "gpt_neo", "bloom"] {
+    for family in families::ALL.iter().map(|family| family.model_type()) {
         let folder = fixtures().join(family);
         let mut model = load(&folder, &Wanted::AsStored, Purpose::Training).unwrap();
         model.train_all();

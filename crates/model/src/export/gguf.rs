@@ -14,8 +14,9 @@ use crate::error::{Error, Result};
 use crate::head::HeadKind;
 use crate::model::Model;
 use crate::ops::quant::{BLOCK, quantise_q4_0, quantise_q8_0};
+use crate::ops::rotary::Scaling;
 use crate::params::Param;
-use crate::spec::{NormKind, Positions};
+use crate::spec::{NormKind, Positions, QkvLayout};
 
 /// Data of every tensor begins at a multiple of this.
 const ALIGNMENT: usize = 32;
@@ -229,6 +230,18 @@ fn describe(model: &Model, architecture: Architecture, encoding: Encoding) -> Re
     if spec.windows.iter().any(Option::is_some) {
         return Err(refuse("it has windows of attention".into(), "export it with --format hf"));
     }
+    let rotary = match &spec.positions {
+        Positions::Rotary { turns, of_layer, .. } => match turns.as_slice() {
+            [turn] if turn.scaling == Scaling::Default && of_layer.iter().all(Option::is_some) => Some(turn),
+            _ => {
+                return Err(refuse(
+                    "its rotary positions are scaled or differ by layer".into(),
+                    "export it with --format hf",
+                ));
+            }
+        },
+        _ => None,
+    };
     let context = spec.positions.limit().unwrap_or_else(|| {
         let stored = model.config.get("seq_length").and_then(serde_json::Value::as_u64);
         stored.and_then(|n| usize::try_from(n).ok()).unwrap_or(2048)
@@ -250,13 +263,13 @@ fn describe(model: &Model, architecture: Architecture, encoding: Encoding) -> Re
     add("attention.value_length", count(spec.head_dim));
     add("vocab_size", count(spec.vocab));
     let eps = match spec.norm {
-        NormKind::Rms => "attention.layer_norm_rms_epsilon",
+        NormKind::Rms | NormKind::RmsPlusOne => "attention.layer_norm_rms_epsilon",
         NormKind::Layer => "attention.layer_norm_epsilon",
     };
     add(eps, Value::F32(spec.norm_eps));
-    if let Positions::Rotary { theta, .. } = &spec.positions {
-        add("rope.freq_base", Value::F32(*theta));
-        add("rope.dimension_count", count(spec.head_dim));
+    if let Some(turn) = rotary {
+        add("rope.freq_base", Value::F32(turn.theta));
+        add("rope.dimension_count", count(turn.dims));
     }
     Ok(all)
 }
@@ -274,7 +287,7 @@ fn entries(model: &Model, architecture: Architecture, encoding: Encoding) -> Res
     .map(|(ours, theirs)| (ours.to_owned(), theirs.to_owned(), Order::Kept))
     .to_vec();
     for layer in 0..model.spec.layers() {
-        let q = if model.spec.fused_qkv { "attn_qkv" } else { "attn_q" };
+        let q = if model.spec.qkv != QkvLayout::Separate { "attn_qkv" } else { "attn_q" };
         let parts = [
             (names.attention_norm, "attn_norm", Order::Kept),
             (names.q, q, architecture.order),

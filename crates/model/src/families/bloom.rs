@@ -4,7 +4,7 @@ use super::Family;
 use super::config::Config;
 use crate::error::{Error, Result};
 use crate::ops::activation::Activation;
-use crate::spec::{Biases, DecoderSpec, NameMap, NormKind, Positions};
+use crate::spec::{Biases, BlockKind, DecoderSpec, NameMap, NormKind, Positions, QkNorm, QkvLayout};
 
 /// `model_type = "bloom"`.
 pub struct Bloom;
@@ -23,9 +23,8 @@ impl Family for Bloom {
             let feature = "apply_residual_connection_post_layernorm = true".to_owned();
             return Err(Error::Unsupported { family: "bloom", feature });
         }
-        let either = |new, old| -> Result<usize> { config.optional_size(new)?.map_or_else(|| config.size(old), Ok) };
-        let hidden = either("hidden_size", "n_embed")?;
-        let heads = either("n_head", "num_attention_heads")?;
+        let hidden = config.size_of_either("hidden_size", "n_embed")?;
+        let heads = config.size_of_either("n_head", "num_attention_heads")?;
         let head_dim = config.require_multiple(("hidden_size", hidden), ("n_head", heads))?;
         Ok(DecoderSpec {
             vocab: config.size("vocab_size")?,
@@ -34,16 +33,23 @@ impl Family for Bloom {
             heads,
             kv_heads: heads,
             head_dim,
-            windows: vec![None; either("n_layer", "num_hidden_layers")?],
+            windows: vec![None; config.size_of_either("n_layer", "num_hidden_layers")?],
             score_scale: 1.0 / (head_dim as f32).sqrt(),
+            score_softcap: None,
+            logit_softcap: None,
             positions: Positions::Alibi,
             norm: NormKind::Layer,
             norm_eps: config.number_or("layer_norm_epsilon", 1e-5)?,
+            block: BlockKind::PreNorm,
+            embedding_scale: 1.0,
             embedding_norm: true,
-            fused_qkv: true,
+            qkv: QkvLayout::FusedByHead,
+            qk_norm: QkNorm::None,
             biases: Biases { qkv: true, output: true, mlp: true },
             activation: Activation::GeluTanh,
             gated: false,
+            fused_gate: false,
+            transposed: false,
             tied: config.flag_or("tie_word_embeddings", true)?,
             initializer_range: config.number_or("initializer_range", 0.02)?,
         })
@@ -53,19 +59,16 @@ impl Family for Bloom {
         NameMap {
             prefix: "transformer.",
             embedding: "transformer.word_embeddings",
-            positions: "",
             embedding_norm: "transformer.word_embeddings_layernorm",
             block: "transformer.h.{}",
             attention_norm: "input_layernorm",
             q: "self_attention.query_key_value",
-            k: "",
-            v: "",
             output: "self_attention.dense",
             mlp_norm: "post_attention_layernorm",
-            gate: "",
             up: "mlp.dense_h_to_4h",
             down: "mlp.dense_4h_to_h",
             final_norm: "transformer.ln_f",
+            ..NameMap::NONE
         }
     }
 }

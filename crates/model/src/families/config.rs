@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::ops::activation::Activation;
 
 /// Largest configuration that is read.
 const MAX_BYTES: u64 = 4 << 20;
@@ -63,6 +64,16 @@ impl Config {
         }
     }
 
+    /// The same, where a key that is absent means `default` but null means none.
+    pub fn size_unless_null(&self, key: &str, default: usize) -> Result<Option<usize>> {
+        if self.json.get(key).is_none() { Ok(Some(default)) } else { self.optional_size(key) }
+    }
+
+    /// A required positive whole number under either of two keys.
+    pub fn size_of_either(&self, new: &str, old: &str) -> Result<usize> {
+        self.optional_size(new)?.map_or_else(|| self.size(old), Ok)
+    }
+
     /// A required positive whole number.
     pub fn size(&self, key: &str) -> Result<usize> {
         self.optional_size(key)?.ok_or_else(|| self.error(format!("the key `{key}` is missing")))
@@ -75,6 +86,55 @@ impl Config {
             Some(x) if x.is_finite() && x >= 0.0 => Ok(x as f32),
             _ => Err(self.error(format!("`{key}` should be a number, not {value}"))),
         }
+    }
+
+    /// A whole number, 0 allowed, or `default`.
+    pub fn count_or(&self, key: &str, default: usize) -> Result<usize> {
+        if self.get(key).and_then(Value::as_u64) == Some(0) {
+            Ok(0)
+        } else {
+            Ok(self.optional_size(key)?.unwrap_or(default))
+        }
+    }
+
+    /// A number above 0, if the key is there.
+    pub fn optional_positive(&self, key: &str) -> Result<Option<f32>> {
+        if self.get(key).is_none() {
+            return Ok(None);
+        }
+        match self.number_or(key, 0.0)? {
+            x if x > 0.0 => Ok(Some(x)),
+            x => Err(self.error(format!("`{key}` should be above 0, not {x}"))),
+        }
+    }
+
+    /// A required number above 0.
+    pub fn positive(&self, key: &str) -> Result<f32> {
+        self.optional_positive(key)?.ok_or_else(|| self.error(format!("the key `{key}` is missing")))
+    }
+
+    /// A list with one value a layer, if the key is there.
+    pub fn per_layer<T>(&self, key: &str, layers: usize, read: impl Fn(&Value) -> Option<T>) -> Result<Option<Vec<T>>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let list: Option<Vec<T>> = value.as_array().and_then(|list| list.iter().map(read).collect());
+        let wrong = || self.error(format!("`{key}` should be a list with one value for each of the {layers} layers"));
+        list.filter(|list| list.len() == layers).map(Some).ok_or_else(wrong)
+    }
+
+    /// The object under a key, read like a configuration of its own, if the key is there and the object has entries.
+    pub fn inside(&self, key: &str) -> Result<Option<Self>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Object(object)) if object.is_empty() => Ok(None),
+            Some(json @ Value::Object(_)) => Ok(Some(Self { json: json.clone(), path: self.path.clone() })),
+            Some(other) => Err(self.error(format!("`{key}` should be an object, not {other}"))),
+        }
+    }
+
+    /// The activation that a key names; one that is not computed is refused in the family's name.
+    pub fn activation(&self, family: &'static str, key: &str, default: &str) -> Result<Activation> {
+        let name = self.text_or(key, default)?;
+        Activation::named(&name).ok_or_else(|| Error::Unsupported { family, feature: format!("{key} = {name}") })
     }
 
     /// A flag, or `default`.

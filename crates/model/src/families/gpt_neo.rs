@@ -3,8 +3,7 @@
 use super::Family;
 use super::config::Config;
 use crate::error::{Error, Result};
-use crate::ops::activation::Activation;
-use crate::spec::{Biases, DecoderSpec, NameMap, NormKind, Positions};
+use crate::spec::{Biases, BlockKind, DecoderSpec, NameMap, NormKind, Positions, QkNorm, QkvLayout};
 
 /// `model_type = "gpt_neo"`.
 pub struct GptNeo;
@@ -44,13 +43,6 @@ impl Family for GptNeo {
     }
 
     fn spec(&self, config: &Config) -> Result<DecoderSpec> {
-        let activation = config.text_or("activation_function", "gelu_new")?;
-        if activation != "gelu_new" {
-            return Err(Error::Unsupported {
-                family: "gpt_neo",
-                feature: format!("activation_function = {activation}"),
-            });
-        }
         let (hidden, heads) = (config.size("hidden_size")?, config.size("num_heads")?);
         let head_dim = config.require_multiple(("hidden_size", hidden), ("num_heads", heads))?;
         let window = config.optional_size("window_size")?.unwrap_or(256);
@@ -69,14 +61,21 @@ impl Family for GptNeo {
             head_dim,
             windows: Self::kinds(config, layers)?.iter().map(layer).collect::<Result<_>>()?,
             score_scale: 1.0,
+            score_softcap: None,
+            logit_softcap: None,
             positions: Positions::Learned { length: config.size("max_position_embeddings")? },
             norm: NormKind::Layer,
             norm_eps: config.number_or("layer_norm_epsilon", 1e-5)?,
+            block: BlockKind::PreNorm,
+            embedding_scale: 1.0,
             embedding_norm: false,
-            fused_qkv: false,
+            qkv: QkvLayout::Separate,
+            qk_norm: QkNorm::None,
             biases: Biases { qkv: false, output: true, mlp: true },
-            activation: Activation::GeluTanh,
+            activation: config.activation("gpt_neo", "activation_function", "gelu_new")?,
             gated: false,
+            fused_gate: false,
+            transposed: false,
             tied: config.flag_or("tie_word_embeddings", true)?,
             initializer_range: config.number_or("initializer_range", 0.02)?,
         })
@@ -87,7 +86,6 @@ impl Family for GptNeo {
             prefix: "transformer.",
             embedding: "transformer.wte",
             positions: "transformer.wpe",
-            embedding_norm: "",
             block: "transformer.h.{}",
             attention_norm: "ln_1",
             q: "attn.attention.q_proj",
@@ -95,10 +93,10 @@ impl Family for GptNeo {
             v: "attn.attention.v_proj",
             output: "attn.attention.out_proj",
             mlp_norm: "ln_2",
-            gate: "",
             up: "mlp.c_fc",
             down: "mlp.c_proj",
             final_norm: "transformer.ln_f",
+            ..NameMap::NONE
         }
     }
 }

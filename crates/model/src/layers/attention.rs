@@ -1,8 +1,11 @@
 //! Self-attention with its projections, separate or fused, over packed documents.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::linear::{Backward, Linear};
+use super::norm::Norm;
 use super::together::forward_together;
 use super::workspace::Workspace;
 use crate::ops::attention::{AttentionShape, Document, Qkv, QkvGradient, attention_backward, attention_forward};
@@ -23,8 +26,26 @@ pub enum Projections {
         /// Values.
         v: Linear,
     },
-    /// One layer whose rows are (head, query|key|value, element), as BLOOM has it.
-    Fused(Linear),
+    /// One layer for all three.
+    Fused(Linear, FusedRows),
+}
+
+/// The rows of a fused projection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FusedRows {
+    /// (head, query|key|value, element), as BLOOM and GPT-NeoX have them.
+    ByHead,
+    /// (query heads, key heads, value heads), as GPT-2 and Phi-3 have them.
+    ByPart,
+}
+
+/// Norms of queries and keys, over as many elements as they have weights: those of a head, or all heads'.
+#[derive(Clone, Copy, Debug)]
+pub struct QkNorms {
+    /// Of queries.
+    pub q: Norm,
+    /// Of keys.
+    pub k: Norm,
 }
 
 /// An attention layer.
@@ -32,6 +53,10 @@ pub enum Projections {
 pub struct Attention {
     /// Into queries, keys and values.
     pub projections: Projections,
+    /// Norms of separately projected queries and keys.
+    pub qk_norms: Option<QkNorms>,
+    /// Angles, where the layer turns queries and keys to their positions.
+    pub rotary: Option<Arc<RotaryTable>>,
     /// From the heads back to the model's width.
     pub output: Linear,
     /// Heads, scale, window, slopes.
@@ -45,17 +70,6 @@ pub struct Layout<'a> {
     pub documents: &'a [Document],
     /// Each token's position in its document.
     pub positions: &'a [u32],
-    /// Angles, for families with rotary positions.
-    pub rotary: Option<&'a RotaryTable>,
-}
-
-impl Layout<'_> {
-    fn turn(&self, x: &mut [f32], shape: &AttentionShape, turn: Turn) {
-        if let Some(table) = self.rotary {
-            let head = self.positions.len() * shape.head_dim;
-            x.par_chunks_exact_mut(head).for_each(|x| table.apply(x, shape.head_dim, self.positions, turn));
-        }
-    }
 }
 
 /// What the backward pass needs.
@@ -65,6 +79,8 @@ pub struct AttentionSaved {
     q: Vec<f32>,
     k: Vec<f32>,
     v: Vec<f32>,
+    /// Token-major queries and keys before their norms, if there are any.
+    unnormed: [Option<Vec<f32>>; 2],
     /// (T, heads · head_dim): the input of the output projection.
     attended: Vec<f32>,
 }
@@ -73,6 +89,7 @@ impl AttentionSaved {
     /// Gives the buffers back.
     pub fn release(self, workspace: &mut Workspace) {
         [self.q, self.k, self.v, self.attended].into_iter().for_each(|b| workspace.give(b));
+        self.unnormed.into_iter().flatten().for_each(|b| workspace.give(b));
     }
 }
 
@@ -93,8 +110,17 @@ impl HeadLayout {
         Self { heads, row_stride: heads * head_dim, offset: 0, head_stride: head_dim }
     }
 
-    fn fused(heads: usize, head_dim: usize, part: usize) -> Self {
-        Self { heads, row_stride: 3 * heads * head_dim, offset: part * head_dim, head_stride: 3 * head_dim }
+    fn fused(rows: FusedRows, shape: &AttentionShape, part: usize) -> Self {
+        let (d, kv, queries) = (shape.head_dim, shape.kv_heads, shape.kv_heads * shape.group);
+        let row_stride = (queries + 2 * kv) * d;
+        let heads = if part == 0 { queries } else { kv };
+        match rows {
+            FusedRows::ByHead => Self { heads, row_stride, offset: part * d, head_stride: 3 * d },
+            FusedRows::ByPart => {
+                let offset = [0, queries * d, (queries + kv) * d][part];
+                Self { heads, row_stride, offset, head_stride: d }
+            }
+        }
     }
 
     /// (T, row_stride) → (heads, T, head_dim).
@@ -129,7 +155,7 @@ impl Attention {
     pub fn linears_mut(&mut self) -> Vec<&mut Linear> {
         let mut all = match &mut self.projections {
             Projections::Separate { q, k, v } => vec![q, k, v],
-            Projections::Fused(linear) => vec![linear],
+            Projections::Fused(linear, _) => vec![linear],
         };
         all.push(&mut self.output);
         all
@@ -145,31 +171,63 @@ impl Attention {
                 (k, vec![(1, HeadLayout::plain(kv, d))]),
                 (v, vec![(2, HeadLayout::plain(kv, d))]),
             ],
-            Projections::Fused(linear) => {
-                vec![(linear, (0..3).map(|part| (part, HeadLayout::fused(queries, d, part))).collect())]
+            Projections::Fused(linear, rows) => {
+                vec![(linear, (0..3).map(|part| (part, HeadLayout::fused(*rows, &self.shape, part))).collect())]
             }
         }
     }
 
-    /// Projects `x` (T, d) into head-major queries, keys and values, turned to their positions.
+    /// The norm of part 0 (queries) or 1 (keys).
+    fn norm_of(&self, part: usize) -> Option<&Norm> {
+        let norms = self.qk_norms.as_ref()?;
+        [&norms.q, &norms.k].get(part).copied()
+    }
+
+    fn turn(&self, x: &mut [f32], positions: &[u32], turn: Turn) {
+        if let Some(table) = &self.rotary {
+            let d = self.shape.head_dim;
+            x.chunks_exact_mut(positions.len() * d).for_each(|x| table.apply(x, d, positions, turn));
+        }
+    }
+
+    /// Projects `x` (T, d) into head-major queries, keys and values, normalised and turned to their positions.
     pub fn project(&self, params: &Params, x: &[f32], layout: Layout<'_>, workspace: &mut Workspace) -> [Vec<f32>; 3] {
+        let (out, unnormed) = self.project_keeping(params, x, layout, workspace);
+        unnormed.into_iter().flatten().for_each(|b| workspace.give(b));
+        out
+    }
+
+    /// The same, with the token-major queries and keys before their norms.
+    fn project_keeping(
+        &self,
+        params: &Params,
+        x: &[f32],
+        layout: Layout<'_>,
+        workspace: &mut Workspace,
+    ) -> ([Vec<f32>; 3], [Option<Vec<f32>>; 2]) {
         let (tokens, d, kv) = (layout.positions.len(), self.shape.head_dim, self.shape.kv_heads);
         let sizes = [kv * self.shape.group, kv, kv].map(|heads| heads * tokens * d);
         let mut out = sizes.map(|n| workspace.take(n));
+        let mut unnormed = [None, None];
         let parts = self.parts();
         let mut all: Vec<_> = parts.iter().map(|(linear, _)| workspace.take(tokens * linear.outputs)).collect();
         let mut outputs: Vec<_> =
             parts.iter().zip(&mut all).map(|((linear, _), y)| (*linear, y.as_mut_slice())).collect();
         forward_together(params, &mut outputs, x, workspace);
-        for ((_, targets), y) in parts.iter().zip(all) {
+        for ((_, targets), mut y) in parts.iter().zip(all) {
             for (part, heads) in targets {
+                if let Some(norm) = self.norm_of(*part) {
+                    let mut normed = workspace.take(y.len());
+                    norm.forward(params, &mut normed, &y);
+                    unnormed[*part] = Some(std::mem::replace(&mut y, normed));
+                }
                 heads.gather(&mut out[*part], &y, d);
             }
             workspace.give(y);
         }
-        layout.turn(&mut out[0], &self.shape, Turn::Forward);
-        layout.turn(&mut out[1], &self.shape, Turn::Forward);
-        out
+        self.turn(&mut out[0], layout.positions, Turn::Forward);
+        self.turn(&mut out[1], layout.positions, Turn::Forward);
+        (out, unnormed)
     }
 
     /// Heads (head-major) back to the model's width: `y` (T, d); returns the token-major heads.
@@ -190,12 +248,12 @@ impl Attention {
         layout: Layout<'_>,
         workspace: &mut Workspace,
     ) -> AttentionSaved {
-        let [q, k, v] = self.project(params, x, layout, workspace);
+        let ([q, k, v], unnormed) = self.project_keeping(params, x, layout, workspace);
         let mut heads = workspace.take(q.len());
         attention_forward(&mut heads, Qkv { q: &q, k: &k, v: &v }, layout.documents, &self.shape);
         let attended = self.merge_heads(params, y, &heads, workspace);
         workspace.give(heads);
-        AttentionSaved { q, k, v, attended }
+        AttentionSaved { q, k, v, unnormed, attended }
     }
 
     /// Overwrites `d_x` with the gradient of the input `x`.
@@ -212,12 +270,19 @@ impl Attention {
             layout.documents,
             &self.shape,
         );
-        layout.turn(d_q, &self.shape, Turn::Backward);
-        layout.turn(d_k, &self.shape, Turn::Backward);
+        self.turn(d_q, layout.positions, Turn::Backward);
+        self.turn(d_k, layout.positions, Turn::Backward);
         for (i, (linear, sources)) in self.parts().into_iter().enumerate() {
             d_heads.resize(layout.positions.len() * linear.outputs, 0.0);
             for (part, heads) in sources {
                 heads.scatter(&mut d_heads, &d[part], self.shape.head_dim);
+                if let (Some(norm), Some(before)) =
+                    (self.norm_of(part), saved.unnormed.get(part).and_then(Option::as_ref))
+                {
+                    let mut d_before = workspace.zeros(before.len());
+                    norm.backward(params, &mut d_before, before, &d_heads, gradients);
+                    workspace.give(std::mem::replace(&mut d_heads, d_before));
+                }
             }
             let write = if i == 0 { Write::SET } else { Write::ADD };
             let one =

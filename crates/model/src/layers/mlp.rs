@@ -12,8 +12,10 @@ use crate::params::{Gradients, Params};
 pub struct Mlp {
     /// The gate of a gated block.
     pub gate: Option<Linear>,
-    /// Into the inner width.
+    /// Into the inner width; into twice of it when it gives the gate too.
     pub up: Linear,
+    /// Whether `up`'s first half of rows is the gate (Phi-3).
+    pub fused_gate: bool,
     /// Back to the model's width.
     pub down: Linear,
     /// The non-linearity.
@@ -38,21 +40,48 @@ impl MlpSaved {
 impl Mlp {
     /// `y` (rows, d) from `x` (rows, d).
     pub fn forward(&self, params: &Params, y: &mut [f32], x: &[f32], workspace: &mut Workspace) -> MlpSaved {
-        let inner = x.len() / self.up.inputs * self.up.outputs;
-        let mut up = workspace.take(inner);
-        let mut gate = self.gate.as_ref().map(|_| workspace.take(inner));
+        let width = x.len() / self.up.inputs * self.up.outputs;
+        let mut up = workspace.take(width);
+        let mut gate = self.gate.as_ref().map(|_| workspace.take(width));
         match (&self.gate, &mut gate) {
             (Some(layer), Some(gate)) => {
                 forward_together(params, &mut [(&self.up, &mut up), (layer, gate)], x, workspace);
             }
             _ => self.up.forward(params, &mut up, x, workspace),
         }
-        let saved = MlpSaved { gate, up };
-        let mut hidden = workspace.take(inner);
+        let saved = if self.fused_gate { self.split(up, workspace) } else { MlpSaved { gate, up } };
+        let mut hidden = workspace.take(saved.up.len());
         self.activate(&mut hidden, &saved);
         self.down.forward(params, y, &hidden, workspace);
         workspace.give(hidden);
         saved
+    }
+
+    /// Rows (gate, up) of a fused layer, apart.
+    fn split(&self, both: Vec<f32>, workspace: &mut Workspace) -> MlpSaved {
+        let inner = self.down.inputs;
+        let (mut gate, mut up) = (workspace.take(both.len() / 2), workspace.take(both.len() / 2));
+        for ((both, gate), up) in
+            both.chunks_exact(2 * inner).zip(gate.chunks_exact_mut(inner)).zip(up.chunks_exact_mut(inner))
+        {
+            gate.copy_from_slice(&both[..inner]);
+            up.copy_from_slice(&both[inner..]);
+        }
+        workspace.give(both);
+        MlpSaved { gate: Some(gate), up }
+    }
+
+    /// The way back of `split`.
+    fn join(&self, gate: &[f32], up: &[f32], workspace: &mut Workspace) -> Vec<f32> {
+        let inner = self.down.inputs;
+        let mut both = workspace.take(2 * up.len());
+        for ((both, gate), up) in
+            both.chunks_exact_mut(2 * inner).zip(gate.chunks_exact(inner)).zip(up.chunks_exact(inner))
+        {
+            both[..inner].copy_from_slice(gate);
+            both[inner..].copy_from_slice(up);
+        }
+        both
     }
 
     fn activate(&self, hidden: &mut [f32], saved: &MlpSaved) {
@@ -79,6 +108,13 @@ impl Mlp {
                 Self::into((params, &self.up), d_x, x, &hidden, (gradients, workspace), Write::SET);
                 Self::into((params, gate), d_x, x, &d_gate, (gradients, workspace), Write::ADD);
                 workspace.give(d_gate);
+            }
+            (None, Some(gate_values)) => {
+                let mut d_gate = workspace.take(saved.up.len());
+                gated_backward(self.activation, (&mut d_gate, &mut hidden), &d_hidden, gate_values, &saved.up);
+                let both = self.join(&d_gate, &hidden, workspace);
+                Self::into((params, &self.up), d_x, x, &both, (gradients, workspace), Write::SET);
+                [d_gate, both].into_iter().for_each(|b| workspace.give(b));
             }
             _ => {
                 activation_backward(self.activation, &mut d_hidden, &saved.up);

@@ -8,6 +8,8 @@ use crate::params::{Gradients, ParamId, Params};
 pub struct Norm {
     /// (d).
     pub weight: ParamId,
+    /// Added to every weight: 1 for norms stored as a distance from 1, else 0.
+    pub offset: f32,
     /// (d).
     pub bias: Option<ParamId>,
     /// Added to the variance.
@@ -17,7 +19,7 @@ pub struct Norm {
 impl Norm {
     fn weights<'a>(&self, params: &'a Params) -> NormWeights<'a> {
         let bias = self.bias.map(|b| params[b].value.as_slice());
-        NormWeights { weight: &params[self.weight].value, bias, eps: self.eps }
+        NormWeights { weight: &params[self.weight].value, offset: self.offset, bias, eps: self.eps }
     }
 
     /// `y` from `x`, both (rows, d).

@@ -1,4 +1,4 @@
-//! Causal attention over packed documents: block-diagonal, with grouped heads, ALiBi slopes and sliding windows.
+//! Causal attention over packed documents: block-diagonal, with grouped heads, ALiBi slopes, soft capping and sliding windows.
 //!
 //! Queries, keys and values are head-major: q (kv_heads, group, T, head_dim), k and v (kv_heads, T, head_dim). A document
 //! attends to itself, and to a beginning that it shares with others and that lies in the batch once; its gradients add up
@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use super::exp;
 use super::kernel::NR;
 use super::matmul::{Packed, Right, View, Write, grow, matmul_here};
+use super::softcap::{softcap_backward, softcap_forward};
 
 /// What an attention layer is like.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct AttentionShape {
     pub head_dim: usize,
     /// Factor of the scores: 1/√head_dim, or 1 for GPT-Neo.
     pub scale: f32,
+    /// Scaled scores become `cap · tanh(score / cap)` before they are masked.
+    pub softcap: Option<f32>,
     /// A query sees itself and the `window - 1` tokens before it.
     pub window: Option<usize>,
     /// One ALiBi slope a query head; empty for none.
@@ -89,6 +92,8 @@ struct Scratch {
     v: Vec<f32>,
     d_k: Vec<f32>,
     d_v: Vec<f32>,
+    /// The capped scores, for their derivative.
+    capped: Vec<f32>,
 }
 
 thread_local! {
@@ -114,7 +119,7 @@ pub fn attention_forward(out: &mut [f32], qkv: Qkv<'_>, documents: &[Document], 
     pieces(out, documents, d).into_par_iter().with_max_len(1).for_each(|(h, document, out)| {
         let kv = h / shape.group * head;
         let q = &qkv.q[h * head..][document.own.start * d..document.own.end * d];
-        SCRATCH.with_borrow_mut(|Scratch { keys: packed, probabilities: p, k, v, .. }| {
+        SCRATCH.with_borrow_mut(|Scratch { keys: packed, probabilities: p, capped, k, v, .. }| {
             let k = document.seen(&qkv.k[kv..][..head], d, k);
             let v = document.seen(&qkv.v[kv..][..head], d, v);
             let (n, before) = (k.len() / d, document.before.len());
@@ -122,7 +127,8 @@ pub fn attention_forward(out: &mut [f32], qkv: Qkv<'_>, documents: &[Document], 
             for rows in blocks(n - before) {
                 let queries = before + rows.start..before + rows.end;
                 let keys = shape.keys(&queries);
-                let p = probabilities(p, &q[rows.start * d..rows.end * d], packed, (&queries, &keys), shape, h);
+                let p =
+                    probabilities((p, capped), &q[rows.start * d..rows.end * d], packed, (&queries, &keys), shape, h);
                 let v = Right::rows(&v[keys.start * d..keys.end * d], d);
                 let out = &mut out[rows.start * d..rows.end * d];
                 matmul_here(out, View::rows(p, keys.len()), rows.len(), v, Write::SET);
@@ -225,7 +231,7 @@ impl Group<'_> {
         shape: &AttentionShape,
     ) -> Option<Beginning> {
         let (d, document) = (shape.head_dim, self.document);
-        let Scratch { keys, values, probabilities: p, d_scores, k, v, d_k, d_v } = scratch;
+        let Scratch { keys, values, probabilities: p, d_scores, capped, k, v, d_k, d_v } = scratch;
         let (k, v) = (document.seen(self.k, d, k), document.seen(self.v, d, v));
         let (n, before) = (k.len() / d, document.before.len());
         keys.fill_here(View::transposed(k, d), d, n);
@@ -246,7 +252,12 @@ impl Group<'_> {
                 k,
                 d_out: &self.d_out[head(self.d_out)],
             };
-            one.backward((keys, values), (p, d_scores), QkvGradient { d_q, d_k: &mut *d_k, d_v: &mut *d_v }, shape);
+            one.backward(
+                (keys, values),
+                (p, d_scores, capped),
+                QkvGradient { d_q, d_k: &mut *d_k, d_v: &mut *d_v },
+                shape,
+            );
         }
         own_k.copy_from_slice(&d_k[before * d..]);
         own_v.copy_from_slice(&d_v[before * d..]);
@@ -269,7 +280,7 @@ impl Head<'_> {
     fn backward(
         &self,
         (keys, values): (&Packed, &Packed),
-        (p, d_scores): (&mut Vec<f32>, &mut Vec<f32>),
+        (p, d_scores, capped): (&mut Vec<f32>, &mut Vec<f32>, &mut Vec<f32>),
         out: QkvGradient<'_>,
         shape: &AttentionShape,
     ) {
@@ -279,7 +290,7 @@ impl Head<'_> {
             let seen = shape.keys(&queries);
             let (rows, columns) = (own.start * d..own.end * d, seen.start * d..seen.end * d);
             let (q, d_out) = (&self.q[rows.clone()], &self.d_out[rows.clone()]);
-            let p = probabilities(p, q, keys, (&queries, &seen), shape, self.h);
+            let p = probabilities((p, capped), q, keys, (&queries, &seen), shape, self.h);
             // d_v += pᵀ · d_out
             let turned = View::transposed(p, seen.len());
             matmul_here(&mut out.d_v[columns.clone()], turned, seen.len(), Right::rows(d_out, d), Write::ADD);
@@ -288,6 +299,9 @@ impl Head<'_> {
             let values = Right::Columns { panels: values, from: seen.start, n: seen.len() };
             matmul_here(d_scores, View::rows(d_out, d), own.len(), values, Write::SET);
             softmax_backward(d_scores, p, seen.len(), shape.scale);
+            if let Some(cap) = shape.softcap {
+                softcap_backward(d_scores, &capped[..own.len() * seen.len()], cap);
+            }
             // d_q = d_s · k, d_k += d_sᵀ · q
             let k = Right::rows(&self.k[columns.clone()], d);
             matmul_here(&mut out.d_q[rows], View::rows(d_scores, seen.len()), own.len(), k, Write::SET);
@@ -307,7 +321,7 @@ fn softmax_backward(d_scores: &mut [f32], probabilities: &[f32], n: usize, scale
 
 /// Probabilities (queries, keys) for some queries of one document and head; zero where one must not look.
 fn probabilities<'a>(
-    scratch: &'a mut Vec<f32>,
+    (scratch, capped): (&'a mut Vec<f32>, &mut Vec<f32>),
     q: &[f32],
     packed: &Packed,
     (queries, keys): (&Range<usize>, &Range<usize>),
@@ -318,6 +332,10 @@ fn probabilities<'a>(
     let scores = grow(scratch, queries.len() * n);
     let right = Right::Columns { panels: packed, from: keys.start, n };
     matmul_here(scores, View::rows(q, shape.head_dim), queries.len(), right, Write::SET.scaled(shape.scale));
+    if let Some(cap) = shape.softcap {
+        softcap_forward(scores, cap);
+        grow(capped, scores.len()).copy_from_slice(scores);
+    }
     let slope = shape.slope(head);
     for (i, row) in queries.clone().zip(scores.chunks_exact_mut(n)) {
         let first = shape.window.map_or(0, |w| (i + 1).saturating_sub(w)) - keys.start;
@@ -360,7 +378,7 @@ mod tests {
     use crate::ops::testing::{check_gradient, dot, noise};
 
     fn shape(window: Option<usize>, slopes: Vec<f32>) -> AttentionShape {
-        AttentionShape { group: 2, kv_heads: 2, head_dim: 3, scale: 0.7, window, slopes }
+        AttentionShape { group: 2, kv_heads: 2, head_dim: 3, scale: 0.7, softcap: None, window, slopes }
     }
 
     /// Plain loops over one head and one document at a time.
@@ -377,7 +395,8 @@ mod tests {
                         .map(|j| {
                             let qk: f32 =
                                 (0..d).map(|e| q[qo + (start + i) * d + e] * k[ko + (start + j) * d + e]).sum();
-                            f64::from(qk * s.scale - s.slope(h) * (i - j) as f32).exp()
+                            let score = s.softcap.map_or(qk * s.scale, |cap| cap * (qk * s.scale / cap).tanh());
+                            f64::from(score - s.slope(h) * (i - j) as f32).exp()
                         })
                         .collect();
                     let total: f64 = weights.iter().sum();
@@ -404,7 +423,8 @@ mod tests {
     #[test]
     fn forward_and_backward_agree_with_loops_and_differences() {
         let lengths = [4, 1, 3];
-        for s in [shape(None, vec![]), shape(Some(2), vec![]), shape(None, alibi_slopes(4))] {
+        let capped = AttentionShape { softcap: Some(0.4), ..shape(Some(3), vec![]) };
+        for s in [shape(None, vec![]), shape(Some(2), vec![]), shape(None, alibi_slopes(4)), capped] {
             let (q, k, v, up) = (noise(96, 1), noise(48, 2), noise(48, 3), noise(96, 4));
             let out = forward(&q, &k, &v, &lengths, &s);
             for (a, b) in out.iter().zip(reference(&q, &k, &v, &lengths, &s)) {

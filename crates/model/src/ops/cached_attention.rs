@@ -7,6 +7,7 @@ use super::attention::AttentionShape;
 use super::exp::{self, vectorised};
 use super::matmul::{Packed, View, Write, matmul_here};
 use super::pool::{self, Parts};
+use super::softcap::softcap_forward;
 
 /// From this many query rows on a head's scores are a matrix product.
 const PRODUCT_FROM: usize = 12;
@@ -115,8 +116,11 @@ impl Cached<'_> {
         first..seen
     }
 
-    /// Adds what depends on the distance to scores of the slots `slots`, in their order.
+    /// Caps scores of the slots `slots`, in their order, where there is a cap, and adds what depends on the distance.
     fn bias(&self, scores: &mut [f32], slots: impl Iterator<Item = usize>, own: usize, head: usize) {
+        if let Some(cap) = self.shape.softcap {
+            softcap_forward(scores, cap);
+        }
         let Some(slope) = self.shape.slopes.get(head).filter(|s| **s != 0.0) else { return };
         let here = self.positions[own];
         for (score, slot) in scores.iter_mut().zip(slots) {
@@ -263,7 +267,8 @@ mod tests {
             let weight = |slot: &usize| {
                 let dot: f32 = q.iter().zip(&keys[slot * d..]).map(|(a, b)| a * b).sum();
                 let slope = s.slopes.get(head).copied().unwrap_or(0.0);
-                (dot * s.scale - slope * distance(*slot) as f32).exp()
+                let score = s.softcap.map_or(dot * s.scale, |cap| cap * (dot * s.scale / cap).tanh());
+                (score - slope * distance(*slot) as f32).exp()
             };
             let sum: f32 = slots.iter().map(weight).sum();
             out.extend((0..d).map(|e| slots.iter().map(|t| weight(t) / sum * values[t * d + e]).sum::<f32>()));
@@ -273,10 +278,19 @@ mod tests {
 
     #[test]
     fn few_and_many_tokens_agree_with_plain_loops() {
-        for (window, slopes) in [(None, vec![]), (Some(5), vec![]), (None, alibi_slopes(6))] {
+        for (window, slopes, softcap) in
+            [(None, vec![], None), (Some(5), vec![], None), (None, alibi_slopes(6), None), (Some(5), vec![], Some(0.2))]
+        {
             for n in [1, 2, 3, 4, 30] {
-                let shape =
-                    AttentionShape { group: 3, kv_heads: 2, head_dim: 20, scale: 0.3, window, slopes: slopes.clone() };
+                let shape = AttentionShape {
+                    group: 3,
+                    kv_heads: 2,
+                    head_dim: 20,
+                    scale: 0.3,
+                    window,
+                    slopes: slopes.clone(),
+                    softcap,
+                };
                 let slots = 11 + n;
                 let heads: Vec<_> = (0..2).map(|i| (noise(slots * 20, i), noise(slots * 20, 9 + i))).collect();
                 let q = noise(6 * n * 20, 77);

@@ -10,6 +10,8 @@ const ROWS_PER_TASK: usize = 64;
 pub struct NormWeights<'a> {
     /// Scale, (d).
     pub weight: &'a [f32],
+    /// Added to every scale: 1 where `weight` is stored as a distance from 1, else 0.
+    pub offset: f32,
     /// Shift, (d): with it LayerNorm, without it RMSNorm.
     pub bias: Option<&'a [f32]>,
     /// Added to the variance.
@@ -48,7 +50,7 @@ fn lanes(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
-/// `y = (x - mean) / σ · weight + bias` for each row of `x` (rows, d).
+/// `y = (x - mean) / σ · (weight + offset) + bias` for each row of `x` (rows, d).
 pub fn norm_forward(y: &mut [f32], x: &[f32], weights: NormWeights<'_>) {
     let chunk = weights.weight.len() * ROWS_PER_TASK;
     if y.len() <= chunk {
@@ -63,7 +65,7 @@ fn norm_rows(y: &mut [f32], x: &[f32], weights: NormWeights<'_>) {
     for (y, x) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
         let (mean, scale) = weights.statistics(x);
         for ((y, x), w) in y.iter_mut().zip(x).zip(weights.weight) {
-            *y = (x - mean) * scale * w;
+            *y = (x - mean) * scale * (w + weights.offset);
         }
         if let Some(bias) = weights.bias {
             y.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
@@ -101,20 +103,20 @@ pub fn norm_backward(
     }
 }
 
-/// With x̂ the normalised row and g = d_y · weight: d_x = (g - mean(g) - x̂ · mean(g · x̂)) / σ, where RMSNorm has no mean(g).
+/// With x̂ the normalised row and g = d_y · (weight + offset): d_x = (g - mean(g) - x̂ · mean(g · x̂)) / σ, where RMSNorm has no mean(g).
 fn row_backward(d_x: &mut [f32], x: &[f32], d_y: &[f32], weights: NormWeights<'_>) {
     let n = x.len() as f32;
     let (mean, scale) = weights.statistics(x);
     let (mut g_sum, mut g_x_sum) = (0.0_f32, 0.0_f32);
     for ((x, d_y), w) in x.iter().zip(d_y).zip(weights.weight) {
-        let g = d_y * w;
+        let g = d_y * (w + weights.offset);
         g_sum += g;
         g_x_sum += g * (x - mean) * scale;
     }
     let g_mean = if weights.bias.is_some() { g_sum / n } else { 0.0 };
     let g_x_mean = g_x_sum / n;
     for (((d_x, x), d_y), w) in d_x.iter_mut().zip(x).zip(d_y).zip(weights.weight) {
-        *d_x += scale * (d_y * w - g_mean - (x - mean) * scale * g_x_mean);
+        *d_x += scale * (d_y * (w + weights.offset) - g_mean - (x - mean) * scale * g_x_mean);
     }
 }
 
@@ -136,31 +138,31 @@ mod tests {
     use super::*;
     use crate::ops::testing::{check_gradient, dot, noise};
 
-    fn run(x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    fn run(x: &[f32], weight: &[f32], offset: f32, bias: Option<&[f32]>) -> Vec<f32> {
         let mut y = vec![0.0; x.len()];
-        norm_forward(&mut y, x, NormWeights { weight, bias, eps: 1e-5 });
+        norm_forward(&mut y, x, NormWeights { weight, offset, bias, eps: 1e-5 });
         y
     }
 
     #[test]
-    fn gradients_agree_with_finite_differences_for_both_kinds() {
+    fn gradients_agree_with_finite_differences_for_all_kinds() {
         let d = 6;
         let (x, w, b, up) = (noise(3 * d, 1), noise(d, 2), noise(d, 3), noise(3 * d, 4));
-        for bias in [None, Some(b.as_slice())] {
-            let weights = NormWeights { weight: &w, bias, eps: 1e-5 };
+        for (offset, bias) in [(0.0, None), (1.0, None), (0.0, Some(b.as_slice()))] {
+            let weights = NormWeights { weight: &w, offset, bias, eps: 1e-5 };
             let (mut d_x, mut d_w, mut d_b) = (vec![0.0; x.len()], vec![0.0; d], vec![0.0; d]);
             norm_backward(&mut d_x, Some((&mut d_w, Some(&mut d_b))), &x, &up, weights);
-            check_gradient(&x, &d_x, |x| dot(&run(x, &w, bias), &up));
-            check_gradient(&w, &d_w, |w| dot(&run(&x, w, bias), &up));
+            check_gradient(&x, &d_x, |x| dot(&run(x, &w, offset, bias), &up));
+            check_gradient(&w, &d_w, |w| dot(&run(&x, w, offset, bias), &up));
             if bias.is_some() {
-                check_gradient(&b, &d_b, |b| dot(&run(&x, &w, Some(b)), &up));
+                check_gradient(&b, &d_b, |b| dot(&run(&x, &w, offset, Some(b)), &up));
             }
         }
     }
 
     #[test]
     fn layer_norm_has_zero_mean_and_unit_variance() {
-        let y = run(&noise(8, 9), &[1.0; 8], Some(&[0.0; 8]));
+        let y = run(&noise(8, 9), &[1.0; 8], 0.0, Some(&[0.0; 8]));
         assert!(y.iter().sum::<f32>().abs() < 1e-5);
         assert!((y.iter().map(|v| v * v).sum::<f32>() / 8.0 - 1.0).abs() < 1e-3);
     }
