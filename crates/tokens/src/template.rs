@@ -161,7 +161,7 @@ fn python_like() -> Environment<'static> {
         let separators = options.get::<Option<Vec<String>>>("separators")?;
         let sort_keys = options.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
         options.assert_all_used()?;
-        to_json(&value, &Style::new(indent, separators, sort_keys))
+        to_json(&value, &Style::new(indent, separators.as_deref(), sort_keys))
     });
     environment.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
         Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{REFUSED}{message}")))

@@ -19,9 +19,9 @@ pub(crate) struct Style {
 
 impl Style {
     /// `", "` and `": "` between items, or one item a line with `indent` spaces, unless two `separators` say otherwise.
-    pub(crate) fn new(indent: Option<usize>, separators: Option<Vec<String>>, sort_keys: bool) -> Self {
+    pub(crate) fn new(indent: Option<usize>, separators: Option<&[String]>, sort_keys: bool) -> Self {
         let usual = if indent.is_some() { "," } else { ", " };
-        let (item, key) = match separators.as_deref() {
+        let (item, key) = match separators {
             Some([item, key]) => (item.clone(), key.clone()),
             _ => (usual.to_owned(), ": ".to_owned()),
         };
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn separators_and_sorting_are_as_asked() {
         let value = from_json(&serde_json::json!({"b": [1, 2], "a": null})).unwrap();
-        let tight = Style::new(None, Some(vec![",".to_owned(), ":".to_owned()]), true);
+        let tight = Style::new(None, Some(&[",".to_owned(), ":".to_owned()]), true);
         assert_eq!(to_json(&value, &tight).unwrap(), r#"{"a":null,"b":[1,2]}"#);
     }
 
