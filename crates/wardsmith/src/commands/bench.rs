@@ -110,9 +110,14 @@ fn train(args: &cli::Bench, peak: f64) -> Result<()> {
 fn flops(model: &Model, batch: &Batch) -> f64 {
     let pair = |name: &str| name.ends_with("lora_A.weight") || name.ends_with("lora_B.weight");
     let head = model.head.linear.weight;
-    let matrices = model.params.iter().filter(|(id, p)| p.shape.len() == 2 && *id != head && *id != model.decoder.embedding);
-    let frozen: usize = matrices.clone().filter(|(_, p)| !pair(&p.name)).map(|(_, p)| p.value.len()).sum();
-    let pairs: usize = matrices.filter(|(_, p)| pair(&p.name)).map(|(_, p)| p.value.len()).sum();
+    let (mut frozen, mut pairs) = (0, 0);
+    for (id, param) in model.params.iter().filter(|(_, p)| p.shape.len() == 2) {
+        match pair(&param.name) {
+            true => pairs += param.value.len(),
+            false if id != head && id != model.decoder.embedding => frozen += param.value.len(),
+            false => {}
+        }
+    }
     let (tokens, targets) = (batch.ids.len() as f64, batch.targets.len() as f64);
     4.0 * tokens * frozen as f64 + 6.0 * tokens * pairs as f64 + 4.0 * targets * model.params[head].value.len() as f64
 }
