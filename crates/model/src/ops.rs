@@ -11,6 +11,7 @@ pub mod gemv;
 pub mod kernel;
 pub mod matmul;
 pub mod norm;
+pub mod peak;
 pub mod pool;
 pub mod quant;
 mod quant_kernel;

@@ -15,7 +15,6 @@ use crate::params::{Gradients, Params};
 
 /// The input projections.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one a layer, and it is never moved")]
 pub enum Projections {
     /// One linear layer each.
     Separate {

@@ -148,7 +148,6 @@ pub struct QkvGradient<'a> {
 }
 
 /// Gradients of [`attention_forward`] from `d_out`.
-#[expect(clippy::needless_pass_by_value, reason = "it holds the only way to write into the gradients")]
 pub fn attention_backward(
     gradient: QkvGradient<'_>,
     d_out: &[f32],

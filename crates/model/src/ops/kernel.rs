@@ -347,6 +347,7 @@ mod x86 {
 
     /// Adds a product to twelve rows of 32 sums.
     #[rustfmt::skip]
+    #[expect(clippy::too_many_lines, reason = "a line an instruction")]
     #[target_feature(enable = "avx512f")]
     unsafe fn tall_2(f: &Factors, sums: *mut f32) {
         if f.k == 0 {

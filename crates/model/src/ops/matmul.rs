@@ -9,7 +9,6 @@
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use rayon::prelude::*;
 
@@ -62,7 +61,7 @@ impl<'a> View<'a> {
     }
 
     /// The same without the rows before `row`, none if there are no others.
-    fn from_row(self, row: usize) -> Self {
+    fn below(self, row: usize) -> Self {
         Self { data: self.data.get(row * self.row_stride..).unwrap_or_default(), ..self }
     }
 
@@ -263,6 +262,7 @@ impl Shared {
     ///
     /// # Safety
     /// The stretch lies in it, and nobody else touches it meanwhile.
+    #[expect(clippy::mut_from_ref, reason = "the caller promises that nobody else has the stretch")]
     pub(super) unsafe fn part(&self, start: usize, len: usize) -> &mut [f32] {
         // SAFETY: the caller's contract.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(start), len) }
@@ -318,7 +318,7 @@ pub fn matmul_sum(c: &mut [f32], m: usize, terms: &[Term<'_>], write: Write) {
         let (first, rest) = c.split_at_mut(core.computed() * n);
         core.multiply(first, (*a, *view), others, write);
         let terms: Vec<Term<'_>> =
-            terms.iter().map(|term| Term { a: term.a.from_row(core.computed()), b: term.b }).collect();
+            terms.iter().map(|term| Term { a: term.a.below(core.computed()), b: term.b }).collect();
         return plain(rest, m - core.computed(), &terms, write);
     }
     plain(c, m, terms, write);
@@ -522,27 +522,6 @@ pub(super) fn kernel_rows(left: usize) -> usize {
         2.. => 2,
         _ => 1,
     }
-}
-
-/// What the kernel does in a second on all threads with operands in the first-level cache: the multipliers' rate, in
-/// multiplications and additions.
-pub fn peak_flops() -> f64 {
-    const DEPTH: usize = 128;
-    const ROUNDS: usize = 20_000;
-    let threads = rayon::current_num_threads();
-    let once = || {
-        let (a, b, mut c) = (vec![0.5_f32; MR_MAX * DEPTH], vec![0.25_f32; DEPTH * NR], vec![0.0_f32; MR_MAX * NR]);
-        let factors = [Factors { k: DEPTH, a: a.as_ptr(), a_row: DEPTH, a_column: 1, b: b.as_ptr() }];
-        let tile = Tile { c: c.as_mut_ptr(), row_stride: NR, columns: NR, alpha: 1.0, accumulate: false };
-        for _ in 0..ROUNDS {
-            // SAFETY: the operands hold 12 × 128, 128 × 32 and 12 × 32 values.
-            unsafe { kernel::run(kernel::isa(), MR_MAX, &factors, &[tile]) };
-        }
-        std::hint::black_box(c[0]);
-    };
-    let begun = Instant::now();
-    (0..threads).into_par_iter().with_max_len(1).for_each(|_| once());
-    2.0 * (threads * ROUNDS * MR_MAX * DEPTH * NR) as f64 / begun.elapsed().as_secs_f64()
 }
 
 /// The same product in three plain loops: the reference for tests.
