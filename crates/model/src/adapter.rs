@@ -74,7 +74,6 @@ fn attach_from(model: &mut Model, config: &LoraConfig, source: &mut dyn TensorSo
         let score = model.head.linear.weight;
         model.params[score].trainable = true;
     }
-    model.pack();
     Ok(())
 }
 
@@ -94,7 +93,7 @@ fn pair(
     };
     let a = add("lora_A", [config.r, linear.inputs])?;
     let b = add("lora_B", [linear.outputs, config.r])?;
-    Ok(Lora::new(a, b, config.r, config.lora_alpha / config.r as f32))
+    Ok(Lora { a, b, rank: config.r, scale: config.lora_alpha / config.r as f32 })
 }
 
 /// Adapter tensors under PEFT's names.
@@ -199,7 +198,6 @@ pub fn load(model: &mut Model, folder: &Path) -> Result<LoraConfig> {
     let stored = format!("{PREFIX}{}", model.params[score].name);
     if model.head.kind == HeadKind::Classifier && source.weights.contains(&stored) {
         model.params[score].value = source.weights.values(&stored, &model.params[score].shape.clone())?;
-        model.pack();
     }
     let known =
         |name: &str| model.params.iter().any(|(_, p)| p.trainable && name.strip_prefix(PREFIX) == Some(&p.name));
@@ -240,5 +238,4 @@ pub fn save(model: &Model, config: &LoraConfig, base: &str, folder: &Path) -> Re
 pub fn merge(model: &mut Model) {
     let params = &mut model.params;
     model.decoder.linears_mut().for_each(|linear| linear.merge(params));
-    model.pack();
 }

@@ -3,14 +3,12 @@
 //! A slot holds one token's keys and values in every layer. New tokens say which slots they may see: all before them
 //! (prefill, decoding), or a shared beginning and their own ancestors (the branches of a tree of answers).
 
-use rayon::prelude::*;
-
 use crate::layers::attention::{Attention, Layout};
 use crate::layers::workspace::Workspace;
 use crate::model::Model;
-use crate::ops::attention::{AttentionShape, softmax};
-use crate::ops::matmul::{Packed, View, Write, matmul};
-use crate::ops::softcap::softcap_forward;
+use crate::ops::attention::{Document, Qkv, attention_forward};
+pub use crate::ops::cached_attention::Sight;
+use crate::ops::cached_attention::{Cached, cached_attention};
 use crate::params::Params;
 
 /// Keys and values of one sequence (or tree of sequences).
@@ -20,12 +18,18 @@ pub struct Cache {
     heads: Vec<(Vec<f32>, Vec<f32>)>,
     /// Each slot's position in its sequence.
     positions: Vec<u32>,
+    /// Each slot's token.
+    ids: Vec<u32>,
 }
 
 impl Cache {
     /// An empty cache for a model.
     pub fn new(model: &Model) -> Self {
-        Self { heads: vec![Default::default(); model.spec.layers() * model.spec.kv_heads], positions: Vec::new() }
+        Self {
+            heads: vec![Default::default(); model.spec.layers() * model.spec.kv_heads],
+            positions: Vec::new(),
+            ids: Vec::new(),
+        }
     }
 
     /// Number of tokens held.
@@ -47,30 +51,26 @@ impl Cache {
             v.truncate(len * head_dim);
         }
         self.positions.truncate(len);
+        self.ids.truncate(len);
     }
-}
 
-/// What new tokens may see.
-#[derive(Clone, Copy, Debug)]
-pub enum Sight<'a> {
-    /// Everything before them, and themselves.
-    Causal,
-    /// The first `prefix` slots and, for each new token, the slots listed (its own among them).
-    Tree {
-        /// Slots all see.
-        prefix: usize,
-        /// Further slots, one list a new token.
-        slots: &'a [Vec<usize>],
-    },
-}
+    /// How many tokens of `ids` it begins with, in a row and each at its place.
+    pub fn common(&self, ids: &[u32]) -> usize {
+        let held = self.ids.iter().zip(&self.positions);
+        held.zip(ids).enumerate().take_while(|(i, ((held, at), id))| held == id && **at as usize == *i).count()
+    }
 
-impl Sight<'_> {
-    /// Whether new token `i`, in slot `own`, sees `slot`.
-    fn sees(&self, i: usize, own: usize, slot: usize) -> bool {
-        match self {
-            Self::Causal => slot <= own,
-            Self::Tree { prefix, slots } => slot < *prefix || slots[i].contains(&slot),
-        }
+    /// A second cache that begins with the first `len` slots.
+    pub fn fork(&self, len: usize) -> Self {
+        let len = len.min(self.len());
+        let cut = |x: &Vec<f32>| x[..x.len() / self.len().max(1) * len].to_vec();
+        let heads = self.heads.iter().map(|(k, v)| (cut(k), cut(v))).collect();
+        Self { heads, positions: self.positions[..len].to_vec(), ids: self.ids[..len].to_vec() }
+    }
+
+    /// Bytes of keys and values.
+    pub fn bytes(&self) -> usize {
+        self.heads.iter().map(|(k, v)| 4 * (k.len() + v.len())).sum()
     }
 }
 
@@ -87,92 +87,43 @@ impl Model {
         let (mut x, before) = self.decoder.embed(&self.params, ids, positions, workspace);
         before.into_iter().for_each(|b| workspace.give(b));
         cache.positions.extend(positions);
-        let layout = Layout { lengths: &[ids.len()], positions };
+        cache.ids.extend(ids);
+        let layout = Layout { documents: &[], positions };
         let kv_heads = self.spec.kv_heads;
         for (block, heads) in self.decoder.blocks.iter().zip(cache.heads.chunks_exact_mut(kv_heads)) {
             let slots = &cache.positions;
             block.forward_with(&self.params, &mut x, workspace, |attention, y, normed, workspace| {
-                attend(attention, &self.params, (y, normed), layout, (heads, slots), sight, workspace);
+                attend(attention, &self.params, (y, normed), (layout, sight), (heads, slots), workspace);
             });
         }
         x
     }
 }
 
-type Heads<'a> = (&'a mut [(Vec<f32>, Vec<f32>)], &'a [u32]);
+type Slots<'a> = (&'a mut [(Vec<f32>, Vec<f32>)], &'a [u32]);
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the pieces of one attention call over a cache; grouping them would only rename them"
-)]
+/// Attention of new tokens in one block; their keys and values join the cache's.
 fn attend(
     attention: &Attention,
     params: &Params,
     (y, normed): (&mut [f32], &[f32]),
-    layout: Layout<'_>,
-    (heads, slots): Heads<'_>,
-    sight: Sight<'_>,
+    (layout, sight): (Layout<'_>, Sight<'_>),
+    (heads, positions): Slots<'_>,
     workspace: &mut Workspace,
 ) {
     let [q, k, v] = attention.project(params, normed, layout, workspace);
     let (n, shape) = (layout.positions.len(), &attention.shape);
     let head = n * shape.head_dim;
+    for ((keys, values), (k, v)) in heads.iter_mut().zip(k.chunks_exact(head).zip(v.chunks_exact(head))) {
+        keys.extend_from_slice(k);
+        values.extend_from_slice(v);
+    }
     let mut out = workspace.take(q.len());
-    out.par_chunks_mut(head * shape.group)
-        .zip(q.par_chunks(head * shape.group))
-        .zip(k.par_chunks(head).zip(v.par_chunks(head)))
-        .zip(heads.par_iter_mut())
-        .enumerate()
-        .for_each(|(kv, (((out, q), (k, v)), (keys, values)))| {
-            keys.extend_from_slice(k);
-            values.extend_from_slice(v);
-            let view = CachedHead { keys, values, slots, new: n, sight, shape };
-            for g in 0..shape.group {
-                view.attend(&mut out[g * head..][..head], &q[g * head..][..head], kv * shape.group + g);
-            }
-        });
+    if n == positions.len() && matches!(sight, Sight::Causal) {
+        attention_forward(&mut out, Qkv { q: &q, k: &k, v: &v }, &Document::alone(&[layout.positions.len()]), shape);
+    } else {
+        cached_attention(&mut out, &q, Cached { heads, positions, sight, shape });
+    }
     let attended = attention.merge_heads(params, y, &out, workspace);
     [q, k, v, out, attended].into_iter().for_each(|b| workspace.give(b));
-}
-
-struct CachedHead<'a> {
-    keys: &'a [f32],
-    values: &'a [f32],
-    slots: &'a [u32],
-    new: usize,
-    sight: Sight<'a>,
-    shape: &'a AttentionShape,
-}
-
-impl CachedHead<'_> {
-    fn attend(&self, out: &mut [f32], q: &[f32], head: usize) {
-        let (d, total) = (self.shape.head_dim, self.slots.len());
-        let keys = Packed::new(View::transposed(self.keys, d), d, total);
-        let mut scores = vec![0.0; self.new * total];
-        matmul(&mut scores, View::rows(q, d), self.new, &keys, Write::SET.scaled(self.shape.scale));
-        if let Some(cap) = self.shape.softcap {
-            softcap_forward(&mut scores, cap);
-        }
-        for (i, row) in scores.chunks_exact_mut(total).enumerate() {
-            self.mask(row, i, head);
-            softmax(row);
-        }
-        let values = Packed::new(View::rows(self.values, d), total, d);
-        matmul(out, View::rows(&scores, total), self.new, &values, Write::SET);
-    }
-
-    /// Hides what token `i` must not see and adds the ALiBi bias.
-    fn mask(&self, row: &mut [f32], i: usize, head: usize) {
-        let own = self.slots.len() - self.new + i;
-        let slope = self.shape.slopes.get(head).copied().unwrap_or(0.0);
-        for (slot, score) in row.iter_mut().enumerate() {
-            let distance = self.slots[own].saturating_sub(self.slots[slot]);
-            let near = self.shape.window.is_none_or(|w| (distance as usize) < w);
-            if near && self.sight.sees(i, own, slot) {
-                *score -= slope * distance as f32;
-            } else {
-                *score = f32::NEG_INFINITY;
-            }
-        }
-    }
 }

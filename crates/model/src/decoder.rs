@@ -2,15 +2,18 @@
 //!
 //! Batches hold packed documents without padding: T tokens in one row, positions starting again at each document.
 
+use rayon::prelude::*;
+
 mod build;
 
 use crate::error::Result;
 use crate::layers::attention::{Attention, AttentionSaved, Layout};
-use crate::layers::linear::{Linear, Purpose};
+use crate::layers::linear::Linear;
 use crate::layers::mlp::{Mlp, MlpSaved};
 use crate::layers::norm::Norm;
 use crate::layers::sandwich::Sandwich;
 use crate::layers::workspace::Workspace;
+use crate::ops::attention::Document;
 use crate::params::{Gradients, ParamId, Params};
 use crate::spec::{DecoderSpec, NameMap, Positions};
 use crate::weights::TensorSource;
@@ -73,8 +76,8 @@ struct BlockTrace {
 pub struct Tokens<'a> {
     /// (T).
     pub ids: &'a [u32],
-    /// Document lengths, summing to T.
-    pub lengths: &'a [usize],
+    /// Where the documents lie.
+    pub documents: &'a [Document],
     /// (T): position in the document.
     pub positions: &'a [u32],
 }
@@ -114,13 +117,8 @@ impl Decoder {
         })
     }
 
-    /// Packs all weights.
-    pub fn pack(&mut self, params: &Params, purpose: Purpose) {
-        self.linears_mut().for_each(|l| l.pack(params, purpose));
-    }
-
     fn layout(tokens: Tokens<'_>) -> Layout<'_> {
-        Layout { lengths: tokens.lengths, positions: tokens.positions }
+        Layout { documents: tokens.documents, positions: tokens.positions }
     }
 
     /// Token (and position) vectors, (T, d), with the norm of families that have one; returns the values before it too.
@@ -133,10 +131,11 @@ impl Decoder {
     ) -> (Vec<f32>, Option<Vec<f32>>) {
         let d = self.hidden;
         let mut x = workspace.take(ids.len() * d);
-        let table = &params[self.embedding].value;
         for (row, id) in x.chunks_exact_mut(d).zip(ids) {
-            let from = &table[*id as usize * d..][..d];
-            row.iter_mut().zip(from).for_each(|(x, e)| *x = e * self.embedding_scale);
+            params.copy_row(self.embedding, *id as usize, row);
+            if self.embedding_scale != 1.0 {
+                row.iter_mut().for_each(|x| *x *= self.embedding_scale);
+            }
         }
         if let Some(learned) = self.positions {
             let table = &params[learned].value;
@@ -256,7 +255,8 @@ impl Block {
         });
         let read = (middle.as_deref().unwrap_or(&x), mlp_inner.as_deref());
         let write = (&mut *d_x, d_y.as_deref());
-        self.mlp_norms.backward(params, write, read, (gradients, workspace), |pass| self.mlp.backward(pass, &mlp));
+        self.mlp_norms
+            .backward(params, write, read, (gradients, workspace), |pass| self.mlp.backward(params, pass, &mlp));
         let (write, read) = ((d_x, d_y.as_deref()), (x.as_slice(), attention_inner.as_deref()));
         self.attention_norms.backward(params, write, read, (gradients, workspace), |pass| {
             self.attention.backward(params, pass, &attention, layout);
@@ -293,5 +293,6 @@ impl Block {
 }
 
 fn add(y: &mut [f32], x: &[f32]) {
-    y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
+    const CHUNK: usize = 1 << 14;
+    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| y.iter_mut().zip(x).for_each(|(y, x)| *y += x));
 }

@@ -110,6 +110,20 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A model cannot be written in another program's format.
+    #[error("the model cannot be exported: {reason}\nhint: {hint}")]
+    Export {
+        /// What stands in the way.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// Settings of generation are out of their ranges.
+    #[error("cannot draw tokens so: {reason}\nhint: leave a setting out to turn it off")]
+    Sampling {
+        /// What is wrong.
+        reason: String,
+    },
     /// A batch is malformed.
     #[error(
         "the batch cannot be run: {reason}\nhint: the text, its tokenizer and the model must fit together; a shorter text or `max_len_tokens` may"

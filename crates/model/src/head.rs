@@ -11,12 +11,19 @@ use crate::layers::norm::Norm;
 use crate::layers::workspace::Workspace;
 use crate::model::Target;
 use crate::ops::cross_entropy::{cross_entropy_backward, cross_entropy_forward};
+use crate::ops::kernel::MR_MAX;
 use crate::ops::matmul::Write;
 use crate::ops::softcap::{softcap_backward, softcap_forward};
 use crate::params::{Gradients, Params};
 
-/// Most logits held at once (16 MiB), unless 32 rows need more.
-const LOGITS_PER_BLOCK: usize = 1 << 22;
+/// Most logits held at once (64 MiB), unless 32 rows need more.
+const LOGITS_PER_BLOCK: usize = 1 << 24;
+
+/// Rows that are taken together: blocks of equal height, as few as the limit allows, as each reads the whole weight.
+pub(crate) fn rows_per_block(classes: usize, rows: usize) -> usize {
+    let most = (LOGITS_PER_BLOCK / classes).max(32);
+    rows.div_ceil(rows.div_ceil(most).max(1)).next_multiple_of(MR_MAX).max(MR_MAX)
+}
 
 /// Which head a model has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +51,6 @@ impl Head {
     /// Caps the logits of heads that have a cap, and returns it.
     fn cap(&self, logits: &mut [f32]) -> Option<f32> {
         self.softcap.inspect(|cap| logits.par_chunks_mut(1 << 13).for_each(|block| softcap_forward(block, *cap)))
-    }
-
-    fn rows_per_block(&self) -> usize {
-        (LOGITS_PER_BLOCK / self.linear.outputs).max(32)
     }
 
     /// The normalised hidden states at the targets' positions, (targets, d), and the same before the norm.
@@ -81,8 +84,9 @@ impl Head {
         let (normed, rows) = self.gather(params, x, targets, workspace);
         let mut d_normed = workspace.take(normed.len());
         let mut loss = 0.0;
-        for (i, block) in targets.chunks(self.rows_per_block()).enumerate() {
-            let span = i * self.rows_per_block() * d..(i * self.rows_per_block() + block.len()) * d;
+        let height = rows_per_block(classes, targets.len());
+        for (i, block) in targets.chunks(height).enumerate() {
+            let span = i * height * d..(i * height + block.len()) * d;
             let mut logits = workspace.take(block.len() * classes);
             self.linear.forward(params, &mut logits, &normed[span.clone()], workspace);
             let capped = self.cap(&mut logits).map(|_| logits.clone());
@@ -98,7 +102,7 @@ impl Head {
                 gradients: &mut *gradients,
                 workspace: &mut *workspace,
             };
-            self.linear.backward(pass, Write::SET);
+            self.linear.backward(params, pass, Write::SET);
             workspace.give(logits);
         }
         let mut d_rows = workspace.zeros(rows.len());
@@ -116,7 +120,8 @@ impl Head {
         let (d, classes) = (self.linear.inputs, self.linear.outputs);
         let (normed, rows) = self.gather(params, x, targets, workspace);
         let mut losses = Vec::with_capacity(targets.len());
-        for (block, normed) in targets.chunks(self.rows_per_block()).zip(normed.chunks(self.rows_per_block() * d)) {
+        let height = rows_per_block(classes, targets.len());
+        for (block, normed) in targets.chunks(height).zip(normed.chunks(height * d)) {
             let mut logits = workspace.take(block.len() * classes);
             self.linear.forward(params, &mut logits, normed, workspace);
             self.cap(&mut logits);
@@ -133,7 +138,7 @@ impl Head {
     pub fn logits(&self, params: &Params, x: &[f32], workspace: &mut Workspace) -> Vec<f32> {
         let mut normed = workspace.take(x.len());
         self.norm.forward(params, &mut normed, x);
-        let mut logits = vec![0.0; x.len() / self.linear.inputs * self.linear.outputs];
+        let mut logits = workspace.take(x.len() / self.linear.inputs * self.linear.outputs);
         self.linear.forward(params, &mut logits, &normed, workspace);
         self.cap(&mut logits);
         workspace.give(normed);

@@ -5,4 +5,5 @@ pub mod linear;
 pub mod mlp;
 pub mod norm;
 pub mod sandwich;
+pub mod together;
 pub mod workspace;

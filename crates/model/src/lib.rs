@@ -10,13 +10,16 @@ pub mod checkpoint;
 pub mod constrain;
 pub mod decoder;
 pub mod error;
+pub mod export;
 pub mod families;
 pub mod generate;
 pub mod head;
 pub mod layers;
+pub mod memory;
 pub mod model;
 pub mod ops;
 pub mod params;
+pub mod sample;
 pub mod spec;
 pub mod weights;
 

@@ -7,11 +7,21 @@ use crate::error::{Error, Result};
 use crate::families::Family;
 use crate::head::{Head, HeadKind};
 use crate::layers::linear::Linear;
-pub use crate::layers::linear::Purpose;
 use crate::layers::workspace::Workspace;
-use crate::params::{Gradients, Params};
+use crate::ops::attention::Document;
+use crate::ops::quant::Format;
+use crate::params::{Gradients, ParamId, Params};
 use crate::spec::DecoderSpec;
 use crate::weights::{Init, TensorSource};
+
+/// Whether backward passes will be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Forward only.
+    Inference,
+    /// Forward and backward.
+    Training,
+}
 
 /// A supervised position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,14 +39,29 @@ pub struct Batch {
     pub ids: Vec<u32>,
     /// The documents' lengths, summing to T.
     pub lengths: Vec<usize>,
+    /// For each document the number of the one, before it, that is its beginning and that it shares with others; empty where
+    /// no document has one. A beginning has none of its own.
+    pub beginnings: Vec<Option<usize>>,
     /// Supervised positions.
     pub targets: Vec<Target>,
 }
 
 impl Batch {
-    /// Positions within the documents, (T).
+    /// Where each document lies, and what it sees.
+    pub fn documents(&self) -> Vec<Document> {
+        let mut documents = Document::alone(&self.lengths);
+        for (i, beginning) in self.beginnings.iter().enumerate() {
+            if let Some(beginning) = beginning {
+                documents[i].before = documents[*beginning].own.clone();
+            }
+        }
+        documents
+    }
+
+    /// Positions within the documents, (T): those behind a shared beginning go on from it.
     pub fn positions(&self) -> Vec<u32> {
-        self.lengths.iter().flat_map(|n| 0..*n as u32).collect()
+        let positions = |d: Document| d.before.len() as u32..(d.before.len() + d.own.len()) as u32;
+        self.documents().into_iter().flat_map(positions).collect()
     }
 }
 
@@ -83,9 +108,7 @@ impl Model {
         // Transformers caps the language model's logits only: its classifiers have no cap.
         let softcap = spec.logit_softcap.filter(|_| kind == HeadKind::LanguageModel);
         let head = Head { kind, norm: decoder.final_norm, linear, softcap };
-        let mut model = Self { family, spec, config, params, decoder, head, purpose };
-        model.pack();
-        Ok(model)
+        Ok(Self { family, spec, config, params, decoder, head, purpose })
     }
 
     /// What the weights are packed for.
@@ -98,17 +121,24 @@ impl Model {
         self.params.iter_mut().for_each(|(_, p)| p.trainable = true);
     }
 
-    /// Packs all weights from their current values.
-    pub fn pack(&mut self) {
-        self.decoder.pack(&self.params, self.purpose);
-        self.head.linear.pack(&self.params, self.purpose);
+    /// Keeps the matrices of a model for inference in fewer bits only: those of the blocks, the embedding and the language
+    /// model's head. A classifier's head, norms and biases stay as they are. Cannot be undone.
+    ///
+    /// # Panics
+    /// When the model was built for training.
+    pub fn quantise(&mut self, format: Format) {
+        assert_eq!(self.purpose, Purpose::Inference, "a model in training keeps its weights");
+        let mut ids: Vec<ParamId> = self.decoder.linears_mut().map(|linear| linear.weight).collect();
+        ids.push(self.decoder.embedding);
+        if self.head.kind == HeadKind::LanguageModel {
+            ids.push(self.head.linear.weight);
+        }
+        ids.into_iter().for_each(|id| self.params.quantise(id, format));
     }
 
-    /// Packs again what an optimiser step has changed.
-    pub fn repack(&mut self) {
-        let (params, purpose) = (&self.params, self.purpose);
-        self.decoder.linears_mut().for_each(|l| l.repack(params, purpose));
-        self.head.linear.repack(params, purpose);
+    /// Bytes of all weights, in every form in which they are held.
+    pub fn weight_bytes(&self) -> usize {
+        self.params.bytes()
     }
 
     /// Refuses ids, lengths or targets that do not fit the model.
@@ -120,7 +150,15 @@ impl Model {
         if let Some(id) = batch.ids.iter().find(|id| **id as usize >= self.spec.vocab) {
             return fail(format!("token {id} is outside the vocabulary of {}", self.spec.vocab));
         }
-        if let Some((limit, longest)) = self.spec.positions.limit().zip(batch.lengths.iter().copied().max())
+        let plain = |beginning: &usize| batch.beginnings.get(*beginning).copied().flatten().is_none();
+        let sound = |(i, b): (usize, &Option<usize>)| b.is_none_or(|b| b < i && plain(&b));
+        if !(batch.beginnings.is_empty() || batch.beginnings.len() == batch.lengths.len())
+            || !batch.beginnings.iter().enumerate().all(sound)
+        {
+            return fail("a shared beginning is not a document before, without a beginning of its own".into());
+        }
+        let longest = batch.documents().iter().map(|d| d.before.len() + d.own.len()).max();
+        if let Some((limit, longest)) = self.spec.positions.limit().zip(longest)
             && longest > limit
         {
             return fail(format!("a document of {longest} tokens is longer than the model's {limit} positions"));
@@ -142,8 +180,8 @@ impl Model {
     ) -> Result<f64> {
         assert_eq!(self.purpose, Purpose::Training, "the model was packed for inference");
         self.check(batch)?;
-        let positions = batch.positions();
-        let tokens = Tokens { ids: &batch.ids, lengths: &batch.lengths, positions: &positions };
+        let (documents, positions) = (batch.documents(), batch.positions());
+        let tokens = Tokens { ids: &batch.ids, documents: &documents, positions: &positions };
         let (x, trace) = self.decoder.forward(&self.params, tokens, workspace);
         let (loss, d_x) = self.head.backward(&self.params, &x, &batch.targets, scale, (gradients, workspace));
         workspace.give(x);
@@ -154,8 +192,8 @@ impl Model {
     /// Hidden states (T, d) before the final norm.
     fn hidden(&self, batch: &Batch, workspace: &mut Workspace) -> Result<Vec<f32>> {
         self.check(batch)?;
-        let positions = batch.positions();
-        let tokens = Tokens { ids: &batch.ids, lengths: &batch.lengths, positions: &positions };
+        let (documents, positions) = (batch.documents(), batch.positions());
+        let tokens = Tokens { ids: &batch.ids, documents: &documents, positions: &positions };
         let (x, trace) = self.decoder.forward(&self.params, tokens, workspace);
         trace.release(workspace);
         Ok(x)
@@ -167,6 +205,30 @@ impl Model {
         let losses = self.head.losses(&self.params, &x, &batch.targets, workspace);
         workspace.give(x);
         Ok(losses)
+    }
+
+    /// One vector for each document, (documents, d): the mean of its tokens' hidden states after the final norm, as
+    /// Transformers' `last_hidden_state` averaged over the tokens.
+    pub fn embeddings(&self, batch: &Batch, workspace: &mut Workspace) -> Result<Vec<f32>> {
+        if batch.lengths.contains(&0) {
+            return Err(Error::Batch { reason: "a document without tokens has no mean".into() });
+        }
+        let x = self.hidden(batch, workspace)?;
+        let mut normed = workspace.take(x.len());
+        self.decoder.final_norm.forward(&self.params, &mut normed, &x);
+        let d = self.spec.hidden;
+        let mut means = vec![0.0_f32; batch.lengths.len() * d];
+        let mut start = 0;
+        for (mean, length) in means.chunks_exact_mut(d).zip(&batch.lengths) {
+            for row in normed[start * d..][..length * d].chunks_exact(d) {
+                mean.iter_mut().zip(row).for_each(|(m, x)| *m += x);
+            }
+            mean.iter_mut().for_each(|m| *m /= *length as f32);
+            start += length;
+        }
+        workspace.give(x);
+        workspace.give(normed);
+        Ok(means)
     }
 
     /// Logits at the targets' positions, (targets, classes).

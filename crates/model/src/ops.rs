@@ -4,13 +4,19 @@
 
 pub mod activation;
 pub mod attention;
+pub mod cached_attention;
 pub mod cross_entropy;
 pub mod exp;
+pub mod gemv;
 pub mod kernel;
 pub mod matmul;
 pub mod norm;
+pub mod pool;
+pub mod quant;
+mod quant_kernel;
 pub mod rotary;
 pub mod softcap;
+mod strassen;
 
 #[cfg(test)]
 pub(crate) mod testing;

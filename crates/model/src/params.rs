@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 use std::ops::{Index, IndexMut};
+use std::sync::Arc;
+
+use crate::ops::quant::{Format, QuantMatrix};
 
 /// Names one tensor of a [`Params`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,8 +17,10 @@ pub struct Param {
     pub name: String,
     /// Row-major shape.
     pub shape: Vec<usize>,
-    /// The values.
+    /// The values; empty once they are [`Self::quantised`].
     pub value: Vec<f32>,
+    /// The values in fewer bits, for inference.
+    pub quantised: Option<Arc<QuantMatrix>>,
     /// Whether Hugging Face stores the transpose of this matrix.
     pub transposed: bool,
     /// Whether the optimiser changes it.
@@ -57,7 +62,7 @@ impl Params {
             value.len(),
             "`{name}` holds another number of values than its shape"
         );
-        self.list.push(Param { name, shape, value, transposed: false, trainable: false });
+        self.list.push(Param { name, shape, value, quantised: None, transposed: false, trainable: false });
         ParamId(self.list.len() - 1)
     }
 
@@ -76,9 +81,31 @@ impl Params {
         self.list.iter().position(|p| p.name == name).map(ParamId)
     }
 
+    /// Keeps a matrix in fewer bits only; its f32 values go.
+    pub(crate) fn quantise(&mut self, id: ParamId, format: Format) {
+        let param = &mut self[id];
+        if param.quantised.is_none() && param.shape.len() == 2 {
+            param.quantised = Some(Arc::new(QuantMatrix::new(&param.value, param.shape[1], format)));
+            param.value = Vec::new();
+        }
+    }
+
+    /// Row `row` of a matrix, into `out`.
+    pub(crate) fn copy_row(&self, id: ParamId, row: usize, out: &mut [f32]) {
+        match &self[id].quantised {
+            Some(matrix) => matrix.row(row, out),
+            None => out.copy_from_slice(&self[id].value[row * out.len()..][..out.len()]),
+        }
+    }
+
+    /// Bytes of all values, in whatever form they are kept.
+    pub fn bytes(&self) -> usize {
+        self.list.iter().map(|p| 4 * p.value.len() + p.quantised.as_ref().map_or(0, |q| q.bytes())).sum()
+    }
+
     /// Number of values, of all tensors or the trainable ones.
     pub fn count(&self, only_trainable: bool) -> usize {
-        self.list.iter().filter(|p| p.trainable || !only_trainable).map(|p| p.value.len()).sum()
+        self.list.iter().filter(|p| p.trainable || !only_trainable).map(|p| p.shape.iter().product::<usize>()).sum()
     }
 }
 

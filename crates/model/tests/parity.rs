@@ -372,9 +372,63 @@ fn trie_scores_equal_separate_runs() {
             let targets = (0..answer.len())
                 .map(|i| Target { position: (prompt.len() + i - 1) as u32, token: answer[i] })
                 .collect();
-            let batch = Batch { lengths: vec![ids.len()], ids, targets };
+            let batch = Batch { lengths: vec![ids.len()], ids, targets, ..Batch::default() };
             let alone: f64 = model.losses(&batch, workspace).unwrap().iter().sum();
             assert!((alone + score).abs() < 1e-4, "{family}: {alone} against {}", -score);
+        }
+    }
+}
+
+/// The documents of a batch behind one copy of a beginning.
+fn shared(batch: &Batch, beginning: usize) -> Batch {
+    let mut one = Batch { ids: batch.ids[..beginning].to_vec(), lengths: vec![beginning], ..Batch::default() };
+    one.beginnings.push(None);
+    let mut start = 0;
+    for n in &batch.lengths {
+        let own = start + beginning..start + n;
+        let to = |p: usize| if p < own.start { p - start } else { p - own.start + one.ids.len() };
+        let here = batch.targets.iter().filter(|t| (start..start + n).contains(&(t.position as usize)));
+        let targets: Vec<Target> = here.map(|t| Target { position: to(t.position as usize) as u32, ..*t }).collect();
+        one.targets.extend(targets);
+        one.ids.extend(&batch.ids[own.clone()]);
+        one.lengths.push(own.len());
+        one.beginnings.push(Some(0));
+        start += n;
+    }
+    one
+}
+
+#[test]
+fn documents_behind_a_shared_beginning_learn_as_separate_ones() {
+    for family in families::ALL.iter().map(|family| family.model_type()) {
+        let mut model = load(&fixtures().join(family), &Wanted::AsStored, Purpose::Training).unwrap();
+        model.train_all();
+        let beginning = [7, 21, 9, 33, 4, 60, 61];
+        let mut separate = Batch::default();
+        for own in [&[11, 5, 90][..], &[12, 6], &[44, 45, 46, 47, 48], &[3]] {
+            let start = separate.ids.len();
+            separate.ids.extend(beginning.iter().chain(own));
+            separate.lengths.push(beginning.len() + own.len());
+            // One target within the beginning, one at its end, and all of the document's own.
+            let last = separate.ids.len() - 1;
+            let places = [start + 2].into_iter().chain(start + beginning.len() - 1..last);
+            separate.targets.extend(places.map(|p| Target { position: p as u32, token: separate.ids[p + 1] }));
+        }
+        let together = shared(&separate, beginning.len());
+        assert_eq!((together.ids.len(), together.targets.len()), (18, separate.targets.len()));
+        let workspace = &mut Workspace::default();
+        let run = |batch: &Batch, workspace: &mut Workspace| {
+            let mut gradients = Gradients::zeros(&model.params);
+            let loss = model.accumulate(batch, 0.1, &mut gradients, workspace).unwrap();
+            (loss, gradients)
+        };
+        let ((loss, apart), (again, joined)) = (run(&separate, workspace), run(&together, workspace));
+        assert!((loss - again).abs() < 1e-4, "{family}: {loss} against {again}");
+        for (id, param) in model.params.iter() {
+            let (a, b) = (apart.get(id).unwrap(), joined.get(id).unwrap());
+            let norm = a.iter().map(|x| x * x).sum::<f32>().sqrt();
+            let off = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt();
+            assert!(off <= GRADIENT * norm + 1e-6, "{family} {}: off by {off} of {norm}", param.name);
         }
     }
 }

@@ -251,7 +251,7 @@ impl TallyPair {
 }
 
 /// For each of the candidate's answers, the place of the reference's answer to the same example.
-fn pair(candidate: (&str, &[Answer]), reference: (&str, &[Answer])) -> Result<Vec<usize>, CompareError> {
+pub(crate) fn pair(candidate: (&str, &[Answer]), reference: (&str, &[Answer])) -> Result<Vec<usize>, CompareError> {
     let here = places(candidate)?;
     let there = places(reference)?;
     let unpaired = |id: &str, by: &str, not_by: &str| CompareError::Unpaired {

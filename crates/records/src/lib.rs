@@ -20,6 +20,7 @@ mod digest;
 pub mod error;
 pub mod evaluate;
 pub mod explain;
+pub mod flips;
 pub mod format;
 pub mod gate;
 pub mod hierarchy;

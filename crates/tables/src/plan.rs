@@ -5,7 +5,7 @@
 //! sketches         a row a text: node (hash of its ID), its set of shingles, the digest of the set   no shuffle
 //! representatives  one row of each equal set, with its band keys                                     by digest
 //! pairs            representatives that share a band key; whether the sets are alike indeed          by key, by node
-//! labels           the least node that each node reaches over alike pairs, joined until nothing moves by node
+//! edges            alike pairs, joined in rounds until every node points at the least that it reaches   by node
 //! groups           every text with the label of its representative                                   by digest
 //! ```
 //!
@@ -33,7 +33,7 @@ mod shuffle;
 
 pub use self::shuffle::Shuffle;
 
-/// Rounds after which labels must have settled: each round at least doubles the reach, so that this is never met.
+/// Rounds after which all must be stars: about the logarithm of the longest way are needed.
 const MAX_ROUNDS: usize = 64;
 
 const SKETCHES: &str = "SELECT id, node(id) AS node, set_digest(s) AS digest, s \
@@ -45,18 +45,23 @@ const PAIRS: &str = "WITH bands AS (SELECT node, unnest(bands) AS band FROM repr
                      WHERE a.node < b.node) \
                      SELECT p.l, p.r, alike(x.s, y.s) AS alike FROM proposed p \
                      JOIN representatives x ON p.l = x.node JOIN representatives y ON p.r = y.node";
-const EDGES: &str = "SELECT l, r FROM pairs WHERE alike";
-const LABELS: &str = "SELECT node, node AS label FROM (SELECT l AS node FROM edges UNION SELECT r AS node FROM edges)";
-const LOWERED: &str = "SELECT node, min(label) AS label FROM (\
-                       SELECT node, label FROM labels \
-                       UNION ALL SELECT e.l AS node, x.label FROM edges e JOIN labels x ON x.node = e.r \
-                       UNION ALL SELECT e.r AS node, x.label FROM edges e JOIN labels x ON x.node = e.l) GROUP BY node";
-/// A label is a node, and the label of a label is no greater: jumping to it halves the way that is left.
-const JUMPED: &str = "SELECT a.node, b.label FROM lowered a JOIN lowered b ON a.label = b.node";
-const MOVED: &str = "SELECT count(*) AS moved FROM labels a JOIN jumped b ON a.node = b.node WHERE a.label <> b.label";
-const GROUPS: &str = "SELECT s.id, coalesce(l.label, r.node) AS label FROM sketches s \
+/// Each edge from the greater node to the lesser.
+const EDGES: &str = "SELECT DISTINCT r AS a, l AS b FROM pairs WHERE alike";
+/// Connected components by alternating stars (Kiveris et al., "Connected Components in MapReduce and Beyond", 2014). Large
+/// star: every node tells its greater neighbours of the least node among its neighbours and itself.
+const LARGE_STAR: &str = "WITH ways AS (SELECT a AS u, b AS v FROM edges UNION ALL SELECT b AS u, a AS v FROM edges), \
+                          least_of AS (SELECT u, least(u, min(v)) AS m FROM ways GROUP BY u) \
+                          SELECT DISTINCT w.v AS a, m.m AS b FROM ways w JOIN least_of m ON w.u = m.u WHERE w.v > w.u";
+/// Small star: every node joins its lesser neighbours, and itself, to the least of them.
+const SMALL_STAR: &str = "WITH least_of AS (SELECT a, min(b) AS m FROM large GROUP BY a) \
+                          SELECT DISTINCT a, b FROM (SELECT a, m AS b FROM least_of UNION ALL \
+                          SELECT x.b AS a, m.m AS b FROM large x JOIN least_of m ON x.a = m.a WHERE x.b <> m.m)";
+/// Nodes that are joined to more than one node, or to one that is itself joined on: none when all is stars.
+const RESTLESS: &str = "SELECT (SELECT count(*) FROM (SELECT a FROM edges GROUP BY a HAVING count(*) > 1)) + \
+                        (SELECT count(*) FROM edges x JOIN edges y ON x.b = y.a) AS restless";
+const GROUPS: &str = "SELECT s.id, coalesce(l.b, r.node) AS label FROM sketches s \
                       JOIN (SELECT digest, min(node) AS node FROM sketches GROUP BY digest) r ON s.digest = r.digest \
-                      LEFT JOIN labels l ON l.node = r.node";
+                      LEFT JOIN edges l ON l.a = r.node";
 
 /// Known exploitation by weakness: CVEs × KEV × the CWE catalogue, over the tables of `records::export_records`.
 pub const EXPLOITED_WEAKNESSES: &str = "\
@@ -96,7 +101,7 @@ pub struct Groups {
     pub candidate_pairs: u64,
     /// Pairs of those that are alike indeed.
     pub edges: u64,
-    /// Rounds until no label moved.
+    /// Rounds until every node pointed at the least of its group.
     pub rounds: usize,
     /// What went from one partition to another, stage by stage.
     pub shuffles: Vec<Shuffle>,
@@ -201,14 +206,13 @@ impl Engine {
         self.stage("representatives", REPRESENTATIVES)?;
         self.stage("pairs", PAIRS)?;
         self.stage("edges", EDGES)?;
-        let rounds = self.settle()?;
         let mut found = Groups {
             representatives: self.count("representatives")?,
             candidate_pairs: self.count("pairs")?,
             edges: self.count("edges")?,
-            rounds,
             ..Groups::default()
         };
+        found.rounds = self.settle()?;
         for batch in self.run("groups", GROUPS)? {
             let (ids, labels) = (batch.column(0).as_string::<i32>(), batch.column(1).as_primitive::<Int64Type>());
             found.labels.extend(ids.iter().flatten().map(str::to_owned).zip(labels.values().iter().copied()));
@@ -217,19 +221,17 @@ impl Engine {
         Ok(found)
     }
 
-    /// Moves labels along edges until none moves; returns the number of rounds.
+    /// Joins edges until every node points at the least of its group; returns the number of rounds.
     fn settle(&mut self) -> Result<usize> {
-        self.stage("labels", LABELS)?;
-        for round in 1..=MAX_ROUNDS {
-            self.stage("lowered", LOWERED)?;
-            self.stage("jumped", JUMPED)?;
-            let moved = self.number(MOVED)?;
-            self.stage("labels", "SELECT node, label FROM jumped")?;
-            if moved == 0 {
+        for round in 0..MAX_ROUNDS {
+            if self.number(RESTLESS)? == 0 {
                 return Ok(round);
             }
+            self.stage("large", LARGE_STAR)?;
+            self.stage("small", SMALL_STAR)?;
+            self.stage("edges", "SELECT a, b FROM small")?;
         }
-        let endless = datafusion::error::DataFusionError::Execution("labels do not settle".into());
+        let endless = datafusion::error::DataFusionError::Execution("the groups do not settle".into());
         Err(Error::Plan(endless))
     }
 
@@ -257,7 +259,14 @@ impl Engine {
         fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
         let place = path.to_string_lossy().replace('\'', "''");
         self.run(name, &format!("COPY ({sql}) TO '{place}/' STORED AS PARQUET"))?;
+        let empty = fs::read_dir(&path).map_err(Error::io("list", &path))?.next().is_none();
         self.written.insert(name.into(), path.clone());
+        if empty {
+            // No row, no file: the engine would not know the columns.
+            let schema = self.runtime.block_on(self.context.sql(sql))?.schema().as_arrow().clone();
+            self.context.register_batch(name, RecordBatch::new_empty(Arc::new(schema)))?;
+            return Ok(());
+        }
         self.register(name, &path)
     }
 

@@ -21,7 +21,7 @@ mod truncate;
 mod turns;
 
 pub use error::{Error, Result};
-pub use loader::{Cursor, Loader, Step, StepSize, ordered_packs};
+pub use loader::{Cursor, Loader, Step, StepSize, Survey, ordered_packs};
 pub use pack::{Pack, Packer, Target};
 pub use render::{Limits, Rendered, Renderer};
 pub use shard::{Document, Shard, Supervised};

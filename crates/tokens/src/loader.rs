@@ -58,7 +58,27 @@ impl Step {
     }
 }
 
-/// Endless steps over a shard. A step may reach over the end of an epoch, so that all steps are of one size.
+/// What a run will give out, by walking through it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Steps up to the end, or to the limit.
+    pub steps: u64,
+    /// Tokens of the largest pack of the first epoch.
+    pub pack_tokens: usize,
+    /// Most predictions in a pack of the first epoch.
+    pub pack_targets: usize,
+    /// Tokens of the longest document of the first epoch.
+    pub document_tokens: usize,
+    /// Steps that began in the first epoch.
+    pub first_epoch_steps: u64,
+    /// Their tokens.
+    pub first_epoch_tokens: u64,
+    /// Their predictions.
+    pub first_epoch_targets: u64,
+}
+
+/// Endless steps over a shard. A step may reach over the end of an epoch, so that all steps are of one size; only the last
+/// one before a set end is as small as it has to be.
 #[derive(Debug, Clone)]
 pub struct Loader {
     shard: Arc<Shard>,
@@ -66,6 +86,7 @@ pub struct Loader {
     step: StepSize,
     seed: u64,
     cursor: Cursor,
+    end: Option<Cursor>,
     /// The order of `cursor.epoch`.
     order: Vec<u32>,
 }
@@ -96,7 +117,8 @@ impl Loader {
             });
         }
         let order = order(shard.len(), seed, 0);
-        Ok(Self { shard, max_tokens_per_pack, step, seed, cursor: Cursor::default(), order })
+        let max_tokens_per_pack = max_tokens_per_pack.min(u32::MAX as usize);
+        Ok(Self { shard, max_tokens_per_pack, step, seed, cursor: Cursor::default(), end: None, order })
     }
 
     /// Where the next step begins.
@@ -137,26 +159,68 @@ impl Loader {
         &self.shard
     }
 
+    /// Sets the end: the step that reaches it is closed there, so that so many epochs are exactly so many passes. At
+    /// least one document is given out. Steps behind the end go on as if there were none.
+    pub fn end_after(&mut self, epochs: f64) {
+        let documents = self.shard.len() as u64;
+        let part = (epochs.fract() * documents as f64).round() as u64;
+        let all = (epochs.trunc() as u64).saturating_mul(documents).saturating_add(part).max(1);
+        self.end = Some(Cursor { epoch: all / documents, position: all % documents });
+    }
+
+    /// Walks from here to the end, or through `most_steps` steps, without giving anything out. Where no end is set, steps
+    /// behind the first epoch are not walked, but counted.
+    #[must_use]
+    pub fn survey(&self, most_steps: u64) -> Survey {
+        let mut walker = self.clone();
+        let mut survey = Survey::default();
+        while survey.steps < most_steps && Some(walker.cursor) != walker.end {
+            let first = walker.cursor.epoch == self.cursor.epoch;
+            if !first && walker.end.is_none() {
+                return Survey { steps: most_steps, ..survey };
+            }
+            let packs = walker.next_documents();
+            survey.steps += 1;
+            if first {
+                survey.first_epoch_steps += 1;
+                packs.iter().for_each(|pack| survey.add(&self.shard, pack));
+            }
+        }
+        survey
+    }
+
     /// The next step.
     pub fn next_step(&mut self) -> Step {
-        let mut packer = Packer::new(self.max_tokens_per_pack);
+        let shard = Arc::clone(&self.shard);
+        let packed = |documents: Vec<u32>| {
+            let mut pack = Pack::default();
+            documents.into_iter().for_each(|index| pack.push(shard.document(index as usize)));
+            pack
+        };
+        Step { packs: self.next_documents().into_iter().map(packed).collect() }
+    }
+
+    /// The documents of the next step, pack by pack. A new pack begins when the next document does not fit.
+    fn next_documents(&mut self) -> Vec<Vec<u32>> {
         let mut packs = Vec::new();
-        let mut documents = 0;
+        let (mut open, mut tokens, mut documents) = (Vec::new(), 0_usize, 0);
         loop {
-            let shard = Arc::clone(&self.shard);
-            let document = shard.document(self.order[self.cursor.position as usize] as usize);
-            if !packer.fits(document.ids.len()) {
-                packs.extend(packer.close());
+            let index = self.order[self.cursor.position as usize];
+            let length = self.shard.document(index as usize).ids.len();
+            if !open.is_empty() && tokens.saturating_add(length) > self.max_tokens_per_pack {
+                packs.push(std::mem::take(&mut open));
+                tokens = 0;
                 if matches!(self.step, StepSize::Packs(size) if packs.len() == size) {
-                    return Step { packs };
+                    return packs;
                 }
             }
-            packer.push(document);
-            self.advance();
+            open.push(index);
+            tokens += length;
             documents += 1;
-            if matches!(self.step, StepSize::Documents(size) if documents == size) {
-                packs.extend(packer.close());
-                return Step { packs };
+            self.advance();
+            if matches!(self.step, StepSize::Documents(size) if documents == size) || Some(self.cursor) == self.end {
+                packs.push(open);
+                return packs;
             }
         }
     }
@@ -167,6 +231,21 @@ impl Loader {
             self.cursor = Cursor { epoch: self.cursor.epoch + 1, position: 0 };
             self.order = order(self.shard.len(), self.seed, self.cursor.epoch);
         }
+    }
+}
+
+impl Survey {
+    fn add(&mut self, shard: &Shard, pack: &[u32]) {
+        let (mut tokens, mut targets) = (0, 0);
+        for document in pack.iter().map(|index| shard.document(*index as usize)) {
+            tokens += document.ids.len();
+            targets += document.targets();
+            self.document_tokens = self.document_tokens.max(document.ids.len());
+        }
+        self.pack_tokens = self.pack_tokens.max(tokens);
+        self.pack_targets = self.pack_targets.max(targets);
+        self.first_epoch_tokens += tokens as u64;
+        self.first_epoch_targets += targets as u64;
     }
 }
 
@@ -298,6 +377,36 @@ mod tests {
         let mut loader = Loader::new(Arc::clone(&shard), 64, StepSize::Packs(1), 0).unwrap();
         let behind = Cursor { epoch: 0, position: shard.len() as u64 };
         assert!(loader.seek(behind).is_err());
+    }
+
+    #[test]
+    fn two_epochs_are_exactly_two_passes_and_the_survey_knows_their_steps() {
+        for epochs in [1.0, 2.0, 0.5, 1.3] {
+            for step in [StepSize::Packs(2), StepSize::Documents(7)] {
+                let mut loader = loader(step, 5);
+                let all = loader.shard().len() as f64;
+                loader.end_after(epochs);
+                let survey = loader.survey(u64::MAX);
+                let steps: Vec<Step> = (0..survey.steps).map(|_| loader.next_step()).collect();
+                let documents = (epochs * all).round();
+                assert_eq!(steps.iter().map(Step::documents).sum::<usize>() as f64, documents);
+                assert!((loader.epochs_done() - documents / all).abs() < 1e-12);
+                let packs = || steps.iter().flat_map(|step| &step.packs);
+                if epochs <= 1.0 {
+                    assert_eq!(survey.pack_tokens, packs().map(|pack| pack.ids.len()).max().unwrap());
+                    assert_eq!(survey.pack_targets, packs().map(|pack| pack.targets.len()).max().unwrap());
+                    assert_eq!(survey.first_epoch_tokens as usize, packs().map(|pack| pack.ids.len()).sum::<usize>());
+                }
+                loader.next_step();
+                assert!(loader.epochs_done() > epochs, "behind the end it goes on");
+            }
+        }
+        let endless = loader(StepSize::Packs(1), 5);
+        assert_eq!(endless.survey(1000).steps, 1000);
+        assert_eq!(endless.survey(3).first_epoch_steps, 3);
+        let mut least = loader(StepSize::Packs(1), 5);
+        least.end_after(1e-9);
+        assert_eq!((least.survey(9).steps, least.next_step().documents()), (1, 1));
     }
 
     proptest! {

@@ -38,6 +38,17 @@ pub struct Document<'a> {
     pub supervision: Supervised<'a>,
 }
 
+impl Document<'_> {
+    /// How many predictions it teaches.
+    #[must_use]
+    pub fn targets(&self) -> usize {
+        match self.supervision {
+            Supervised::Tokens(mask) => mask.iter().skip(1).filter(|learned| **learned).count(),
+            Supervised::Class(_) => 1,
+        }
+    }
+}
+
 /// A tokenised corpus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shard {

@@ -52,6 +52,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// The file of a study cannot be used.
+    #[error("the study `{path}` cannot be used: {reason}\nhint: search in another folder, or remove it to begin anew")]
+    Study {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// Nothing to train.
     #[error("nothing is trainable: {0}\nhint: name target modules that the model has, or train it whole")]
     Nothing(&'static str),
@@ -70,5 +78,10 @@ impl Error {
     /// Wraps an I/O error with the file and the action.
     pub fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::Io { action, path: path.to_path_buf(), source }
+    }
+
+    /// What SQLite says of a study.
+    pub(crate) fn sqlite(path: &Path, source: &rusqlite::Error) -> Self {
+        Self::Study { path: path.to_path_buf(), reason: source.to_string() }
     }
 }

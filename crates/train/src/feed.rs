@@ -35,8 +35,9 @@ impl Feed for Loader {
     }
 }
 
-/// A pack as the model takes it.
+/// A pack as the model takes it: what its documents begin with alike is computed once.
 pub fn batch(pack: Pack) -> Batch {
+    let pack = pack.share_beginnings();
     let targets = pack.targets.into_iter().map(|t| Target { position: t.position, token: t.token }).collect();
-    Batch { ids: pack.ids, lengths: pack.lengths, targets }
+    Batch { ids: pack.ids, lengths: pack.lengths, beginnings: pack.beginnings, targets }
 }

@@ -11,6 +11,8 @@ pub mod resume;
 pub mod run;
 pub mod schedule;
 pub mod step;
+pub mod sweep;
+pub mod tfevents;
 
 pub use error::{Error, Result};
 pub use run::{Outcome, RunOptions, run};

@@ -1,4 +1,5 @@
-//! What a run shows and writes down: a bar on a terminal, lines otherwise, one JSON line a step in the run folder.
+//! What a run shows and writes down: a bar on a terminal, lines otherwise, one JSON line a step in the
+//! run folder, and the same for TensorBoard.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, IsTerminal, Write};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use wardsmith_model::weights::write_atomically;
 
 use crate::error::{Error, Result};
+use crate::tfevents::EventFile;
 
 /// One line of `metrics.jsonl`: a step, or an evaluation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -50,6 +52,7 @@ pub fn read_lines(run: &Path) -> Vec<Line> {
 pub struct Progress {
     path: PathBuf,
     file: File,
+    events: EventFile,
     bar: Option<ProgressBar>,
     total: u64,
     spoken: Option<Instant>,
@@ -65,6 +68,7 @@ impl Progress {
         let text: String = kept.iter().map(|l| serde_json::to_string(l).expect("plain data") + "\n").collect();
         write_atomically(&path, text.as_bytes())?;
         let file = OpenOptions::new().append(true).open(&path).map_err(|e| Error::io("open", &path, e))?;
+        let events = EventFile::open(run, &kept)?;
         let bar = (show && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new(total).with_position(step);
             let template = "{bar:24} {pos}/{len} steps  {msg}";
@@ -72,7 +76,7 @@ impl Progress {
             bar
         });
         let spoken = show.then(Instant::now);
-        Ok(Self { path, file, bar, total, spoken, rate: 0.0, last: None })
+        Ok(Self { path, file, events, bar, total, spoken, rate: 0.0, last: None })
     }
 
     /// Writes one line and shows where the run stands.
@@ -80,6 +84,7 @@ impl Progress {
         let mut text = serde_json::to_string(line).expect("plain data");
         text.push('\n');
         self.file.write_all(text.as_bytes()).map_err(|e| Error::io("write", &self.path, e))?;
+        self.events.append(line)?;
         if let Some((elapsed, tokens)) = self.last.replace((line.elapsed_s, line.tokens))
             && line.elapsed_s > elapsed
             && line.tokens > tokens

@@ -176,7 +176,6 @@ impl Checkpoints {
             moments.second = weights.values(&format!("second.{}", param.name), &param.shape)?;
         }
         optimiser.steps = state.step;
-        model.pack();
         Ok(())
     }
 
@@ -200,7 +199,6 @@ impl Checkpoints {
         for (_, param) in model.params.iter_mut().filter(|(_, p)| p.trainable) {
             param.value = weights.values(&param.name, &param.shape)?;
         }
-        model.pack();
         Ok(true)
     }
 }

@@ -31,6 +31,22 @@ pub struct RunOptions {
     pub show_progress: bool,
     /// Seals the checkpoints, and opens them again.
     pub key: Option<Key>,
+    /// Evaluate, save and pause after this step; the schedule is that of the whole run.
+    pub pause_at_step: Option<u64>,
+}
+
+/// Who looks on while a run goes. An [`AtomicBool`] is a watch that only stops it.
+pub trait Watch {
+    /// Asked before each step: whether to save and stop.
+    fn stop(&self) -> bool;
+    /// Told after each evaluation, when its line stands in `metrics.jsonl`.
+    fn evaluated(&self) {}
+}
+
+impl Watch for AtomicBool {
+    fn stop(&self) -> bool {
+        self.load(Ordering::Relaxed)
+    }
 }
 
 /// How a run ended.
@@ -42,6 +58,8 @@ pub enum Ending {
     EarlyStop,
     /// It was asked to stop; the state is saved.
     Interrupted,
+    /// It reached the step at which it was to pause; the state is saved.
+    Paused,
 }
 
 /// What a run leaves.
@@ -62,7 +80,7 @@ struct Run<'a> {
     state: State,
 }
 
-/// Trains until the end, early stopping, or `stop`. Goes on from the run folder's checkpoint if there is one.
+/// Trains until the end, early stopping, the pause, or `watch` says stop. Goes on from the run folder's checkpoint if there is one.
 ///
 /// After a finished run the trainer's model holds the best weights (by validation loss), or the last without validation data.
 pub fn run(
@@ -71,7 +89,7 @@ pub fn run(
     validation: &[Batch],
     folder: &Path,
     options: &RunOptions,
-    stop: &AtomicBool,
+    watch: &dyn Watch,
 ) -> Result<Outcome> {
     let checkpoints = Checkpoints::new(folder, options.key.clone())?;
     let mut state = State::start(options.fingerprint.clone());
@@ -86,29 +104,34 @@ pub fn run(
     }
     let progress = Progress::open(folder, state.step, options.schedule.total_steps, options.show_progress)?;
     let mut run = Run { trainer, validation, options, checkpoints, progress, state };
-    let ending = run.go(feed, stop)?;
+    let ending = run.go(feed, watch)?;
     run.progress.finish();
-    if ending != Ending::Interrupted && !validation.is_empty() {
+    if matches!(ending, Ending::Finished | Ending::EarlyStop) && !validation.is_empty() {
         run.checkpoints.restore_best(&mut run.trainer.model)?;
     }
     Ok(Outcome { ending, state: run.state })
 }
 
 impl Run<'_> {
-    fn go(&mut self, feed: &mut dyn Feed, stop: &AtomicBool) -> Result<Ending> {
+    fn go(&mut self, feed: &mut dyn Feed, watch: &dyn Watch) -> Result<Ending> {
         let total = self.options.schedule.total_steps;
+        let pause = self.options.pause_at_step.filter(|pause| *pause < total);
         while self.state.step < total {
             if self.exhausted() {
                 return Ok(Ending::EarlyStop);
             }
-            if stop.load(Ordering::Relaxed) {
+            if pause.is_some_and(|pause| self.state.step >= pause) {
+                return Ok(Ending::Paused);
+            }
+            if watch.stop() {
                 self.save()?;
                 return Ok(Ending::Interrupted);
             }
             self.step(feed)?;
-            let last = self.state.step == total;
+            let last = self.state.step == total || pause == Some(self.state.step);
             if last || due(self.state.step, self.options.eval_every_steps) {
                 self.evaluate(feed)?;
+                watch.evaluated();
             }
             if last || due(self.state.step, self.options.save_every_steps) || self.exhausted() {
                 self.save()?;

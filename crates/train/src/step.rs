@@ -30,6 +30,8 @@ pub struct Trainer {
     pub max_grad_norm: f64,
     gradients: Gradients,
     workspace: Workspace,
+    /// Tokens of the largest pack so far.
+    largest_pack: usize,
 }
 
 impl Trainer {
@@ -39,7 +41,7 @@ impl Trainer {
             return Err(Error::Nothing("no tensor is marked as trainable"));
         }
         let gradients = Gradients::zeros(&model.params);
-        Ok(Self { model, optimiser, max_grad_norm, gradients, workspace: Workspace::default() })
+        Ok(Self { model, optimiser, max_grad_norm, gradients, workspace: Workspace::default(), largest_pack: 0 })
     }
 
     /// Learns from one step's packs. The loss is a mean over supervised tokens, so that packs weigh by what they teach.
@@ -50,6 +52,7 @@ impl Trainer {
         self.gradients.clear();
         let mut loss = 0.0;
         for pack in packs {
+            self.make_room(pack);
             loss += self.model.accumulate(pack, scale, &mut self.gradients, &mut self.workspace)?;
         }
         let loss_nats = loss / targets.max(1) as f64;
@@ -68,8 +71,15 @@ impl Trainer {
             1.0
         };
         self.optimiser.update(&mut self.model.params, &self.gradients, rate, clip as f32);
-        self.model.repack();
         Ok(StepReport { loss_nats, grad_norm, tokens, targets })
+    }
+
+    /// Buffers of a smaller pack cannot take a larger one's values: they go, instead of lying beside the new ones.
+    fn make_room(&mut self, pack: &Batch) {
+        if pack.ids.len() > self.largest_pack {
+            self.largest_pack = pack.ids.len();
+            self.workspace = Workspace::default();
+        }
     }
 
     /// Every tensor that is to learn must be reached. `lora_A` starts behind a zero `lora_B` and is exempt.
@@ -87,6 +97,7 @@ impl Trainer {
     pub fn evaluate(&mut self, packs: &[Batch]) -> Result<f64> {
         let (mut sum, mut count) = (0.0, 0);
         for pack in packs {
+            self.make_room(pack);
             let losses = self.model.losses(pack, &mut self.workspace)?;
             sum += losses.iter().sum::<f64>();
             count += losses.len();

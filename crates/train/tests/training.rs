@@ -114,6 +114,7 @@ fn options(total_steps: u64) -> RunOptions {
         fingerprint: "test".into(),
         show_progress: false,
         key: None,
+        pause_at_step: None,
     }
 }
 
@@ -177,6 +178,51 @@ fn a_run_that_is_killed_and_resumed_ends_with_the_same_bytes() {
             .collect()
     };
     assert_eq!(losses(whole.path()), losses(cut.path()), "the metrics are those of one run");
+}
+
+#[test]
+fn only_the_checkpoint_that_the_state_names_is_kept_beside_the_best() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = folder.path().join("checkpoints");
+    let names = || {
+        let entries = std::fs::read_dir(&checkpoints).unwrap();
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let never = AtomicBool::new(false);
+    let pausing = RunOptions { pause_at_step: Some(7), ..options(20) };
+    let go = |options: &RunOptions| {
+        run(&mut fresh(), &mut Patterns { position: 0 }, &[pattern(1000)], folder.path(), options, &never).unwrap()
+    };
+    go(&pausing);
+    assert_eq!(names(), ["best.safetensors", "state-7.safetensors", "state.json"]);
+    let state = json(&checkpoints.join("state.json"));
+    assert_eq!((state["step"].as_u64(), state["format"].as_u64()), (Some(7), Some(1)));
+    // What a session that was cut off between two renames left behind goes at the next save.
+    std::fs::copy(checkpoints.join("state-7.safetensors"), checkpoints.join("state-9.safetensors")).unwrap();
+    go(&options(20));
+    assert_eq!(names(), ["best.safetensors", "state-20.safetensors", "state.json"]);
+}
+
+#[test]
+fn a_run_that_pauses_at_rungs_has_the_weights_of_one_that_does_not() {
+    let validation = [pattern(1000)];
+    let (whole, rungs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let never = AtomicBool::new(false);
+    let options = options(20);
+    let mut first = fresh();
+    run(&mut first, &mut Patterns { position: 0 }, &validation, whole.path(), &options, &never).unwrap();
+    let mut last = fresh();
+    for (pause, ending) in [(4, Ending::Paused), (12, Ending::Paused), (20, Ending::Finished)] {
+        last = fresh();
+        let options = RunOptions { pause_at_step: Some(pause), ..options.clone() };
+        let mut feed = Patterns { position: 0 };
+        let outcome = run(&mut last, &mut feed, &validation, rungs.path(), &options, &never).unwrap();
+        assert_eq!((outcome.ending, outcome.state.step), (ending, pause));
+        assert!(outcome.state.best.is_some());
+    }
+    assert_eq!(bytes(&first), bytes(&last));
 }
 
 fn key() -> Key {

@@ -44,11 +44,21 @@ pub(crate) enum Command {
         after_help = "Examples:\n  wardsmith tune recipes/cwe-classify.toml --out runs/cwe\n  wardsmith tune recipes/cwe-classify.toml --set train.learning_rate=1e-4 --out runs/slow\n  wardsmith tune --resume runs/cwe"
     )]
     Tune(Tune),
+    /// Search for good hyper-parameters as a recipe's table `sweep` says; stop and repeat it at will, in several processes.
+    #[command(
+        after_help = "Examples:\n  wardsmith sweep recipes/sweep-cwe.toml --out sweeps/cwe\n  wardsmith sweep recipes/sweep-cwe.toml --set sweep.trials=60 --out sweeps/cwe      (go on with more trials)\n\nIn the recipe:\n  [sweep]\n  method = \"tpe\"                    # or random, grid\n  trials = 30\n  halving = { min_steps = 20, factor = 3 }\n  [sweep.parameters]\n  \"train.learning_rate\" = { kind = \"log_uniform\", low = 1e-5, high = 1e-2 }\n  \"train.packs_per_step\" = { kind = \"int\", low = 1, high = 8, log = true }\n  \"lora.rank\" = { kind = \"choice\", values = [4, 8, 16] }"
+    )]
+    Sweep(Sweep),
     /// Measure a model on a dataset, beside its base and classical baselines; writes report.json and report.html.
     #[command(
         after_help = "Example:\n  wardsmith eval --model runs/cwe/model --base models/small --data data/cwe --out reports/cwe"
     )]
     Eval(Eval),
+    /// Put runs side by side: where their recipes differ, losses, speed, and which answers flipped.
+    #[command(
+        after_help = "Example:\n  wardsmith compare runs/slow runs/fast --out comparisons/rates\n\nA folder is a run, an evaluation, or a run with evaluations in it (wardsmith eval … --out RUN/test)."
+    )]
+    Compare(Compare),
     /// Name the weakness (CWE) of vulnerability descriptions.
     #[command(
         after_help = "Examples:\n  wardsmith classify --model runs/cwe/model \"A heap overflow in the PNG decoder …\"\n  wardsmith classify --model runs/cwe/model --json < descriptions.txt"
@@ -59,6 +69,31 @@ pub(crate) enum Command {
         after_help = "Examples:\n  wardsmith export --data data/cwe --format hf --out cwe-dataset\n  wardsmith export --data data/cwe --format chat --out cwe-chats"
     )]
     Export(Export),
+    /// Measure this machine: the multipliers' rate, matrix products, training steps of a 135-million-value model.
+    #[command(
+        after_help = "Examples:\n  wardsmith bench\n  wardsmith bench --examples examples.jsonl --tokenizer models/gpt2 --steps 10\n\nAn example is a line {\"prompt\": …, \"completion\": …}; the loss is on the completion."
+    )]
+    Bench(Bench),
+}
+
+/// `wardsmith bench`.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Train on these examples instead of random tokens, all supervised.
+    #[arg(long, value_name = "FILE", requires = "tokenizer")]
+    pub examples: Option<PathBuf>,
+    /// The tokenizer of the examples.
+    #[arg(long, value_name = "DIR")]
+    pub tokenizer: Option<PathBuf>,
+    /// A model folder instead of random weights.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// A PEFT adapter to go on from instead of a new one of rank 16 on all linear layers.
+    #[arg(long, value_name = "DIR", requires = "model")]
+    pub adapter: Option<PathBuf>,
+    /// Training steps; the first two are not counted.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(3..=1000))]
+    pub steps: u16,
 }
 
 /// `wardsmith demo`.
@@ -171,6 +206,28 @@ pub(crate) struct Tune {
     /// Go on with an interrupted run.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "out", "data", "set"])]
     pub resume: Option<PathBuf>,
+    /// Begin even where the memory that is free will not do.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `wardsmith sweep`.
+#[derive(Debug, Args)]
+pub(crate) struct Sweep {
+    /// The recipe with a table `sweep`.
+    pub recipe: PathBuf,
+    /// The dataset, instead of the recipe's train.dataset.
+    #[arg(long, value_name = "DATASET")]
+    pub data: Option<PathBuf>,
+    /// Change one value of the recipe, such as sweep.trials=60.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// The study's folder; one that exists is gone on with.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Begin even where the memory that is free will not do.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// How a language model answers.
@@ -229,6 +286,20 @@ impl Eval {
         let (max_examples, method, no_baselines) = (None, Method::Auto, false);
         Self { model, base, data, task: None, out, split, max_examples, method, no_baselines, run: None, seed: 0 }
     }
+}
+
+/// `wardsmith compare`.
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// Folders of runs or evaluations; the others are held against the first.
+    #[arg(required = true, num_args = 2..)]
+    pub run: Vec<PathBuf>,
+    /// Where to write compare.json and compare.html.
+    #[arg(long, value_name = "DIR", default_value = "comparison")]
+    pub out: PathBuf,
+    /// Seed of the bootstrap.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
 }
 
 /// `wardsmith classify`.

@@ -1,11 +1,14 @@
 //! The commands: each composes what the other crates offer.
 
+pub(crate) mod bench;
 pub(crate) mod classify;
+pub(crate) mod compare;
 pub(crate) mod demo;
 pub(crate) mod eval;
 pub(crate) mod export;
 pub(crate) mod fetch;
 pub(crate) mod prepare;
+pub(crate) mod sweep;
 pub(crate) mod tokenizer;
 pub(crate) mod tune;
 
@@ -28,8 +31,11 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Prepare(args) => prepare::run(&args),
         Command::Tokenizer(args) => tokenizer::run(&args),
         Command::Tune(args) => tune::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Bench(args) => bench::run(&args),
     }
 }

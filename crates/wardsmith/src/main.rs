@@ -3,8 +3,11 @@
 mod cli;
 mod commands;
 mod demo;
+mod estimate;
 mod interrupt;
+mod job;
 mod keys;
+mod machine;
 mod model_manifest;
 mod recipe;
 mod report;

@@ -10,6 +10,7 @@ mod overrides;
 mod prepare_section;
 mod reader;
 mod sections;
+mod sweep_section;
 mod tree;
 
 use std::cell::RefCell;
@@ -23,6 +24,7 @@ use wardsmith_records::refine::RefinePolicy;
 use wardsmith_records::sampling::Sampling;
 
 pub(crate) use mistake::RecipeErrors;
+pub(crate) use sweep_section::{ParameterRecipe, SweepMethod, SweepRecipe};
 
 use mistake::Wrong;
 use reader::Reader;
@@ -49,6 +51,9 @@ pub(crate) struct Recipe {
     /// How it is trained.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train: Option<TrainRecipe>,
+    /// What `wardsmith sweep` searches; `wardsmith tune` passes it over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<SweepRecipe>,
 }
 
 /// `[prepare]`: from feeds to a dataset.

@@ -4,11 +4,15 @@
 //! The page is made of the same numbers and nothing else. `report/page` is its table of contents; `report/markup`
 //! escapes whatever it is given.
 
+pub(crate) mod compare;
 mod confusion;
 mod curve;
 mod facts;
 mod markup;
 mod page;
+mod plot;
+pub(crate) mod run;
+pub(crate) mod sweep;
 mod tables;
 mod words;
 mod wrong;
@@ -146,11 +150,10 @@ impl Report {
         Ok(())
     }
 
-    /// Reads the `report.json` of `folder`. Nothing but tests does so yet.
+    /// Reads the `report.json` of `folder`.
     ///
     /// # Errors
     /// Where it is missing, is no report, or comes from a version that this one does not know.
-    #[cfg(test)]
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         #[derive(Deserialize)]
         struct Format {

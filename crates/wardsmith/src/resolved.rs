@@ -8,8 +8,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use wardsmith_model::adapter::{self, LoraConfig};
 use wardsmith_model::checkpoint::{self, Wanted};
+use wardsmith_model::spec::NameMap;
 use wardsmith_model::weights::Precision;
-use wardsmith_model::{Batch, Model, Purpose};
+use wardsmith_model::{Batch, DecoderSpec, Model, Purpose, memory};
 use wardsmith_records::dataset::{Dataset, Example, Split};
 use wardsmith_records::mixture;
 use wardsmith_records::task::{self, Task};
@@ -66,6 +67,30 @@ pub(crate) fn tokenizer_folder(recipe: &ModelRecipe) -> &Path {
     }
 }
 
+/// The spec and the layers' names of the model a recipe starts from, without its weights.
+pub(crate) fn spec(recipe: &ModelRecipe, vocab: usize) -> Result<(DecoderSpec, NameMap)> {
+    match &recipe.start {
+        Start::Base(base) => {
+            memory::spec_of_folder(base).with_context(|| format!("cannot load the base model `{}`", base.display()))
+        }
+        Start::Init(config) => Ok(memory::spec_of(initial(config, vocab))?),
+    }
+}
+
+/// A recipe's configuration for random weights, with the tokenizer's vocabulary where it names none.
+fn initial(config: &serde_json::Map<String, Value>, vocab: usize) -> Value {
+    let mut config = config.clone();
+    config.entry("vocab_size").or_insert_with(|| vocab.into());
+    Value::Object(config)
+}
+
+/// Bytes of a folder's weights.
+pub(crate) fn weights_bytes(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let weights = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "safetensors"));
+    weights.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
+}
+
 /// The model a recipe starts from, ready to train.
 pub(crate) fn model(
     recipe: &ModelRecipe,
@@ -84,11 +109,7 @@ pub(crate) fn model(
             checkpoint::load(base, &wanted, Purpose::Training)
                 .with_context(|| format!("cannot load the base model `{}`", base.display()))?
         }
-        Start::Init(config) => {
-            let mut config = config.clone();
-            config.entry("vocab_size").or_insert_with(|| vocab.into());
-            checkpoint::initialise(Value::Object(config), labels, seed, Purpose::Training)?
-        }
+        Start::Init(config) => checkpoint::initialise(initial(config, vocab), labels, seed, Purpose::Training)?,
     };
     check_vocabulary(&model, vocab)?;
     match lora {
@@ -174,7 +195,13 @@ impl Learned<'_> {
         // Tokens are text: what is encrypted at rest is tokenised anew at each start, and never lies about.
         let shard = match self.dataset.is_sealed() {
             true => make()?,
-            false => Shard::open_or_make(&cache.join(format!("train-{heads}.shard")), key, make)?.0,
+            false => {
+                // Processes of one sweep share the cache: one makes it, the others find it.
+                std::fs::create_dir_all(cache).with_context(|| format!("cannot make `{}`", cache.display()))?;
+                let lock = std::fs::File::create(cache.join("lock"));
+                let _held = lock.and_then(|lock| lock.lock().map(|()| lock));
+                Shard::open_or_make(&cache.join(format!("train-{heads}.shard")), key, make)?.0
+            }
         };
         if shard.truncated() > 0 {
             let (cut, all) = (say::count(shard.truncated()), say::count(shard.len() as u64));

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::linear::{Backward, Linear};
 use super::norm::Norm;
+use super::together::forward_together;
 use super::workspace::Workspace;
-use crate::ops::attention::{AttentionShape, Qkv, QkvGradient, attention_backward, attention_forward};
+use crate::ops::attention::{AttentionShape, Document, Qkv, QkvGradient, attention_backward, attention_forward};
 use crate::ops::matmul::Write;
 use crate::ops::rotary::{RotaryTable, Turn};
 use crate::params::{Gradients, Params};
@@ -63,8 +66,8 @@ pub struct Attention {
 /// Where a batch's tokens stand.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout<'a> {
-    /// Lengths of the packed documents.
-    pub lengths: &'a [usize],
+    /// Where the packed documents lie.
+    pub documents: &'a [Document],
     /// Each token's position in its document.
     pub positions: &'a [u32],
 }
@@ -89,6 +92,9 @@ impl AttentionSaved {
         self.unnormed.into_iter().flatten().for_each(|b| workspace.give(b));
     }
 }
+
+/// Tokens that a task of [`HeadLayout::scatter`] writes.
+const ROWS_PER_TASK: usize = 64;
 
 /// Where a group of heads lies in a token-major projection.
 #[derive(Clone, Copy)]
@@ -120,24 +126,27 @@ impl HeadLayout {
     /// (T, row_stride) → (heads, T, head_dim).
     fn gather(self, out: &mut [f32], tokens: &[f32], head_dim: usize) {
         let rows = tokens.len() / self.row_stride;
-        for (h, out) in out.chunks_exact_mut(rows * head_dim).enumerate() {
+        out.par_chunks_exact_mut(rows * head_dim).enumerate().for_each(|(h, out)| {
             let from = self.offset + h * self.head_stride;
             for (out, row) in out.chunks_exact_mut(head_dim).zip(tokens.chunks_exact(self.row_stride)) {
                 out.copy_from_slice(&row[from..from + head_dim]);
             }
-        }
+        });
     }
 
     /// (heads, T, head_dim) → (T, row_stride), the part of these heads only.
     fn scatter(self, tokens: &mut [f32], heads: &[f32], head_dim: usize) {
         let rows = tokens.len() / self.row_stride;
         debug_assert_eq!(heads.len(), self.heads * rows * head_dim);
-        for (h, heads) in heads.chunks_exact(rows * head_dim).enumerate() {
-            let to = self.offset + h * self.head_stride;
-            for (head, row) in heads.chunks_exact(head_dim).zip(tokens.chunks_exact_mut(self.row_stride)) {
-                row[to..to + head_dim].copy_from_slice(head);
+        tokens.par_chunks_mut(self.row_stride * ROWS_PER_TASK).enumerate().for_each(|(task, tokens)| {
+            for (h, heads) in heads.chunks_exact(rows * head_dim).enumerate() {
+                let to = self.offset + h * self.head_stride;
+                let heads = heads[task * ROWS_PER_TASK * head_dim..].chunks_exact(head_dim);
+                for (head, row) in heads.zip(tokens.chunks_exact_mut(self.row_stride)) {
+                    row[to..to + head_dim].copy_from_slice(head);
+                }
             }
-        }
+        });
     }
 }
 
@@ -200,16 +209,19 @@ impl Attention {
         let sizes = [kv * self.shape.group, kv, kv].map(|heads| heads * tokens * d);
         let mut out = sizes.map(|n| workspace.take(n));
         let mut unnormed = [None, None];
-        for (linear, targets) in self.parts() {
-            let mut y = workspace.take(tokens * linear.outputs);
-            linear.forward(params, &mut y, x, workspace);
+        let parts = self.parts();
+        let mut all: Vec<_> = parts.iter().map(|(linear, _)| workspace.take(tokens * linear.outputs)).collect();
+        let mut outputs: Vec<_> =
+            parts.iter().zip(&mut all).map(|((linear, _), y)| (*linear, y.as_mut_slice())).collect();
+        forward_together(params, &mut outputs, x, workspace);
+        for ((_, targets), mut y) in parts.iter().zip(all) {
             for (part, heads) in targets {
-                if let Some(norm) = self.norm_of(part) {
+                if let Some(norm) = self.norm_of(*part) {
                     let mut normed = workspace.take(y.len());
                     norm.forward(params, &mut normed, &y);
-                    unnormed[part] = Some(std::mem::replace(&mut y, normed));
+                    unnormed[*part] = Some(std::mem::replace(&mut y, normed));
                 }
-                heads.gather(&mut out[part], &y, d);
+                heads.gather(&mut out[*part], &y, d);
             }
             workspace.give(y);
         }
@@ -238,7 +250,7 @@ impl Attention {
     ) -> AttentionSaved {
         let ([q, k, v], unnormed) = self.project_keeping(params, x, layout, workspace);
         let mut heads = workspace.take(q.len());
-        attention_forward(&mut heads, Qkv { q: &q, k: &k, v: &v }, layout.lengths, &self.shape);
+        attention_forward(&mut heads, Qkv { q: &q, k: &k, v: &v }, layout.documents, &self.shape);
         let attended = self.merge_heads(params, y, &heads, workspace);
         workspace.give(heads);
         AttentionSaved { q, k, v, unnormed, attended }
@@ -247,7 +259,7 @@ impl Attention {
     /// Overwrites `d_x` with the gradient of the input `x`.
     pub fn backward(&self, params: &Params, pass: Backward<'_>, saved: &AttentionSaved, layout: Layout<'_>) {
         let Backward { d_x, x, d_y, gradients, workspace } = pass;
-        let mut d_heads = self.heads_gradient(d_y, saved, gradients, workspace);
+        let mut d_heads = self.heads_gradient(params, d_y, saved, (&mut *gradients, &mut *workspace));
         let mut d = [workspace.take(saved.q.len()), workspace.take(saved.k.len()), workspace.take(saved.v.len())];
         let [d_q, d_k, d_v] = &mut d;
         let qkv = Qkv { q: &saved.q, k: &saved.k, v: &saved.v };
@@ -255,7 +267,7 @@ impl Attention {
             QkvGradient { d_q: &mut *d_q, d_k: &mut *d_k, d_v },
             &d_heads,
             qkv,
-            layout.lengths,
+            layout.documents,
             &self.shape,
         );
         self.turn(d_q, layout.positions, Turn::Backward);
@@ -275,7 +287,7 @@ impl Attention {
             let write = if i == 0 { Write::SET } else { Write::ADD };
             let one =
                 Backward { d_x: &mut *d_x, x, d_y: &d_heads, gradients: &mut *gradients, workspace: &mut *workspace };
-            linear.backward(one, write);
+            linear.backward(params, one, write);
         }
         d.into_iter().for_each(|b| workspace.give(b));
         workspace.give(d_heads);
@@ -284,14 +296,14 @@ impl Attention {
     /// Through the output projection: the gradient of the heads, head-major.
     fn heads_gradient(
         &self,
+        params: &Params,
         d_y: &[f32],
         saved: &AttentionSaved,
-        gradients: &mut Gradients,
-        workspace: &mut Workspace,
+        (gradients, workspace): (&mut Gradients, &mut Workspace),
     ) -> Vec<f32> {
         let mut d_attended = workspace.take(saved.attended.len());
         let pass = Backward { d_x: &mut d_attended, x: &saved.attended, d_y, gradients, workspace: &mut *workspace };
-        self.output.backward(pass, Write::SET);
+        self.output.backward(params, pass, Write::SET);
         let mut d_heads = workspace.take(saved.attended.len());
         let layout = HeadLayout::plain(self.shape.kv_heads * self.shape.group, self.shape.head_dim);
         layout.gather(&mut d_heads, &d_attended, self.shape.head_dim);

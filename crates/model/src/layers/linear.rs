@@ -1,22 +1,18 @@
 //! `y = x · Wᵀ + b`, with an optional LoRA pair (Hu et al. 2021): `y += (alpha / r) · (x · Aᵀ) · Bᵀ`.
 //!
-//! Weights have Hugging Face's shape (out, in). They are packed for both directions: once when frozen, once a step when
-//! trained. Nothing else in the crate knows of LoRA.
+//! Weights have Hugging Face's shape (out, in) and are read as they lie, in both directions: the product packs a panel at a
+//! time, which costs less than a hundredth of it. Nothing else in the crate knows of LoRA.
 
 use rayon::prelude::*;
 
 use super::workspace::Workspace;
-use crate::ops::matmul::{Packed, View, Write, matmul};
+use crate::ops::gemv::gemv;
+use crate::ops::matmul::{Right, Term, View, Write, matmul, matmul_sum};
+use crate::ops::quant::multiply;
 use crate::params::{Gradients, ParamId, Params};
 
-/// Whether backward passes will be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Forward only: half the packed memory.
-    Inference,
-    /// Forward and backward.
-    Training,
-}
+/// Fewer rows than this get their bias on the calling thread.
+const ROWS_FOR_THREADS: usize = 16;
 
 /// A linear layer.
 #[derive(Clone, Debug)]
@@ -31,8 +27,6 @@ pub struct Linear {
     pub outputs: usize,
     /// The low-rank pair beside the weight.
     pub lora: Option<Lora>,
-    forward: Packed,
-    backward: Packed,
 }
 
 /// The low-rank pair.
@@ -46,120 +40,121 @@ pub struct Lora {
     pub rank: usize,
     /// `alpha / rank`.
     pub scale: f32,
-    packed: [Packed; 4],
-}
-
-impl Lora {
-    /// A pair of parameters that already exist.
-    pub fn new(a: ParamId, b: ParamId, rank: usize, scale: f32) -> Self {
-        Self { a, b, rank, scale, packed: Default::default() }
-    }
 }
 
 impl Linear {
-    /// A layer over parameters that already exist; [`Self::pack`] before use.
+    /// A layer over parameters that already exist.
     pub fn new(weight: ParamId, bias: Option<ParamId>, inputs: usize, outputs: usize) -> Self {
-        Self { weight, bias, inputs, outputs, lora: None, forward: Packed::default(), backward: Packed::default() }
-    }
-
-    /// Packs the weight (and the pair) from their current values.
-    pub fn pack(&mut self, params: &Params, purpose: Purpose) {
-        let (w, inputs, outputs) = (&params[self.weight].value, self.inputs, self.outputs);
-        self.forward.fill(View::transposed(w, inputs), inputs, outputs);
-        if purpose == Purpose::Training {
-            self.backward.fill(View::rows(w, inputs), outputs, inputs);
-        }
-        self.pack_lora(params);
-    }
-
-    /// Packs again what training has changed.
-    pub fn repack(&mut self, params: &Params, purpose: Purpose) {
-        if params[self.weight].trainable {
-            self.pack(params, purpose);
-        } else {
-            self.pack_lora(params);
-        }
-    }
-
-    fn pack_lora(&mut self, params: &Params) {
-        let (inputs, outputs) = (self.inputs, self.outputs);
-        if let Some(lora) = &mut self.lora {
-            let (a, b, r) = (&params[lora.a].value, &params[lora.b].value, lora.rank);
-            lora.packed[0].fill(View::transposed(a, inputs), inputs, r);
-            lora.packed[1].fill(View::transposed(b, r), r, outputs);
-            lora.packed[2].fill(View::rows(b, r), outputs, r);
-            lora.packed[3].fill(View::rows(a, inputs), r, inputs);
-        }
-    }
-
-    /// Bytes of packed weights.
-    pub fn packed_bytes(&self) -> usize {
-        self.forward.bytes() + self.backward.bytes()
+        Self { weight, bias, inputs, outputs, lora: None }
     }
 
     /// `y` (rows, out) from `x` (rows, in); overwrites `y`.
     pub fn forward(&self, params: &Params, y: &mut [f32], x: &[f32], workspace: &mut Workspace) {
+        let (rows, weight) = (x.len() / self.inputs, &params[self.weight]);
+        match (&weight.quantised, &self.lora) {
+            (Some(weight), _) => multiply(&mut [(weight, y)], x),
+            (None, _) if rows == 1 => gemv(y, x, &weight.value),
+            (None, Some(lora)) => {
+                let u = self.low_rank(params, lora, x, workspace);
+                let weight = Term { a: View::rows(x, self.inputs), b: Right::turned(&weight.value, self.inputs) };
+                let pair = Term { a: View::rows(&u, lora.rank), b: Right::turned(&params[lora.b].value, lora.rank) };
+                matmul_sum(y, rows, &[weight, pair], Write::SET);
+                workspace.give(u);
+                return self.add_bias(params, y);
+            }
+            (None, None) => {
+                let b = Right::turned(&weight.value, self.inputs);
+                matmul(y, View::rows(x, self.inputs), rows, b, Write::SET);
+            }
+        }
+        self.finish(params, y, x, workspace);
+    }
+
+    /// Adds what is not the weight's: the low-rank pair and the bias.
+    pub(super) fn finish(&self, params: &Params, y: &mut [f32], x: &[f32], workspace: &mut Workspace) {
         let rows = x.len() / self.inputs;
-        matmul(y, View::rows(x, self.inputs), rows, &self.forward, Write::SET);
         if let Some(lora) = &self.lora {
-            let mut u = workspace.take(rows * lora.rank);
-            matmul(&mut u, View::rows(x, self.inputs), rows, &lora.packed[0], Write::SET);
-            matmul(y, View::rows(&u, lora.rank), rows, &lora.packed[1], Write::ADD.scaled(lora.scale));
+            let u = self.low_rank(params, lora, x, workspace);
+            let b = Right::turned(&params[lora.b].value, lora.rank);
+            matmul(y, View::rows(&u, lora.rank), rows, b, Write::ADD);
             workspace.give(u);
         }
+        self.add_bias(params, y);
+    }
+
+    fn add_bias(&self, params: &Params, y: &mut [f32]) {
         if let Some(bias) = self.bias {
             let bias = &params[bias].value;
+            if y.len() < ROWS_FOR_THREADS * self.outputs {
+                return y.chunks_mut(self.outputs).for_each(|y| y.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
+            }
             y.par_chunks_mut(self.outputs).for_each(|y| y.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
         }
     }
 
+    /// u = (alpha / r) · x · Aᵀ, (rows, rank).
+    fn low_rank(&self, params: &Params, lora: &Lora, x: &[f32], workspace: &mut Workspace) -> Vec<f32> {
+        let rows = x.len() / self.inputs;
+        let mut u = workspace.take(rows * lora.rank);
+        let a = Right::turned(&params[lora.a].value, self.inputs);
+        matmul(&mut u, View::rows(x, self.inputs), rows, a, Write::SET.scaled(lora.scale));
+        u
+    }
+
     /// Writes (or adds, as `write` says) the gradient of the input into `d_x` and adds those of the weights.
-    pub fn backward(&self, mut pass: Backward<'_>, write: Write) {
+    pub fn backward(&self, params: &Params, mut pass: Backward<'_>, write: Write) {
         let rows = pass.x.len() / self.inputs;
         let d_y = View::rows(pass.d_y, self.outputs);
-        matmul(pass.d_x, d_y, rows, &self.backward, write);
+        let weight = Term { a: d_y, b: Right::rows(&params[self.weight].value, self.inputs) };
+        if let Some(lora) = &self.lora {
+            let mut d_u = pass.workspace.take(rows * lora.rank);
+            let b = Right::rows(&params[lora.b].value, lora.rank);
+            matmul(&mut d_u, d_y, rows, b, Write::SET.scaled(lora.scale));
+            let a = Right::rows(&params[lora.a].value, self.inputs);
+            matmul_sum(pass.d_x, rows, &[weight, Term { a: View::rows(&d_u, lora.rank), b: a }], write);
+            self.pair_gradients(params, lora, &mut pass, &d_u);
+            pass.workspace.give(d_u);
+        } else {
+            matmul_sum(pass.d_x, rows, &[weight], write);
+        }
         if let Some(d_w) = pass.gradients.get_mut(self.weight) {
-            let packed = Packed::new(View::rows(pass.x, self.inputs), rows, self.inputs);
-            matmul(d_w, View::transposed(pass.d_y, self.outputs), self.outputs, &packed, Write::ADD);
+            let x = Right::rows(pass.x, self.inputs);
+            matmul(d_w, View::transposed(pass.d_y, self.outputs), self.outputs, x, Write::ADD);
         }
         if let Some(d_b) = self.bias.and_then(|b| pass.gradients.get_mut(b)) {
             for d_y in pass.d_y.chunks_exact(self.outputs) {
                 d_b.iter_mut().zip(d_y).for_each(|(b, d)| *b += d);
             }
         }
-        if let Some(lora) = &self.lora {
-            self.lora_backward(lora, &mut pass, rows);
-        }
     }
 
-    /// With u = x·Aᵀ and d_u = s·d_y·B: d_B += s·d_yᵀ·u, d_A += d_uᵀ·x, d_x += d_u·A.
-    fn lora_backward(&self, lora: &Lora, pass: &mut Backward<'_>, rows: usize) {
-        let (mut u, mut d_u) = (pass.workspace.take(rows * lora.rank), pass.workspace.take(rows * lora.rank));
-        let x = View::rows(pass.x, self.inputs);
-        matmul(&mut d_u, View::rows(pass.d_y, self.outputs), rows, &lora.packed[2], Write::SET.scaled(lora.scale));
-        matmul(pass.d_x, View::rows(&d_u, lora.rank), rows, &lora.packed[3], Write::ADD);
+    /// With u = s·x·Aᵀ and d_u = s·d_y·B: d_B += d_yᵀ·u and d_A += d_uᵀ·x.
+    fn pair_gradients(&self, params: &Params, lora: &Lora, pass: &mut Backward<'_>, d_u: &[f32]) {
         if let Some(d_b) = pass.gradients.get_mut(lora.b) {
-            matmul(&mut u, x, rows, &lora.packed[0], Write::SET);
-            let packed = Packed::new(View::rows(&u, lora.rank), rows, lora.rank);
+            let u = self.low_rank(params, lora, pass.x, pass.workspace);
             let d_y = View::transposed(pass.d_y, self.outputs);
-            matmul(d_b, d_y, self.outputs, &packed, Write::ADD.scaled(lora.scale));
+            matmul(d_b, d_y, self.outputs, Right::rows(&u, lora.rank), Write::ADD);
+            pass.workspace.give(u);
         }
         if let Some(d_a) = pass.gradients.get_mut(lora.a) {
-            let packed = Packed::new(x, rows, self.inputs);
-            matmul(d_a, View::transposed(&d_u, lora.rank), lora.rank, &packed, Write::ADD);
+            // (in, rank): so the narrow side is the one that is copied.
+            let mut turned = pass.workspace.take(self.inputs * lora.rank);
+            let x = View::transposed(pass.x, self.inputs);
+            matmul(&mut turned, x, self.inputs, Right::rows(d_u, lora.rank), Write::SET);
+            for (r, row) in d_a.chunks_exact_mut(self.inputs).enumerate() {
+                row.iter_mut().zip(turned[r..].iter().step_by(lora.rank)).for_each(|(a, d)| *a += d);
+            }
+            pass.workspace.give(turned);
         }
-        pass.workspace.give(u);
-        pass.workspace.give(d_u);
     }
 
     /// Adds the pair into the weight and removes it.
     pub fn merge(&mut self, params: &mut Params) {
         if let Some(lora) = self.lora.take() {
-            let packed = Packed::new(View::rows(&params[lora.a].value, self.inputs), lora.rank, self.inputs);
-            let b = std::mem::take(&mut params[lora.b].value);
-            let write = Write::ADD.scaled(lora.scale);
-            matmul(&mut params[self.weight].value, View::rows(&b, lora.rank), self.outputs, &packed, write);
-            params[lora.b].value = b;
+            let (a, b) = (std::mem::take(&mut params[lora.a].value), std::mem::take(&mut params[lora.b].value));
+            let (write, left) = (Write::ADD.scaled(lora.scale), View::rows(&b, lora.rank));
+            matmul(&mut params[self.weight].value, left, self.outputs, Right::rows(&a, self.inputs), write);
+            (params[lora.a].value, params[lora.b].value) = (a, b);
         }
     }
 }
@@ -191,8 +186,7 @@ mod tests {
         let b = params.add("bb".into(), vec![5, 2], noise(10, 4));
         params.iter_mut().for_each(|(_, p)| p.trainable = true);
         let mut linear = Linear::new(weight, Some(bias), 4, 5);
-        linear.lora = Some(Lora::new(a, b, 2, 2.0));
-        linear.pack(&params, Purpose::Training);
+        linear.lora = Some(Lora { a, b, rank: 2, scale: 2.0 });
         (linear, params)
     }
 
@@ -204,7 +198,7 @@ mod tests {
 
     #[test]
     fn every_gradient_agrees_with_finite_differences() {
-        let (mut linear, mut params) = layer();
+        let (linear, mut params) = layer();
         let (x, up) = (noise(12, 5), noise(15, 6));
         let mut gradients = Gradients::zeros(&params);
         let mut d_x = vec![0.0; 12];
@@ -215,7 +209,7 @@ mod tests {
             gradients: &mut gradients,
             workspace: &mut Workspace::default(),
         };
-        linear.backward(pass, Write::SET);
+        linear.backward(&params, pass, Write::SET);
         check_gradient(&x, &d_x, |x| dot(&run(&linear, &params, x), &up));
         let ids: Vec<_> = params.iter().map(|(id, _)| id).collect();
         for id in ids {
@@ -223,11 +217,9 @@ mod tests {
             let analytic = gradients.get(id).unwrap().to_vec();
             check_gradient(&original, &analytic, |v| {
                 params[id].value = v.to_vec();
-                linear.pack(&params, Purpose::Training);
                 dot(&run(&linear, &params, &x), &up)
             });
             params[id].value = original;
-            linear.pack(&params, Purpose::Training);
         }
     }
 
@@ -237,7 +229,6 @@ mod tests {
         let x = noise(12, 7);
         let before = run(&linear, &params, &x);
         linear.merge(&mut params);
-        linear.pack(&params, Purpose::Inference);
         let after = run(&linear, &params, &x);
         assert!(before.iter().zip(&after).all(|(a, b)| (a - b).abs() < 1e-5));
     }

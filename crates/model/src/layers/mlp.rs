@@ -1,6 +1,7 @@
 //! The feed-forward half of a block: `down(act(up(x)))`, or gated `down(act(gate(x)) · up(x))`.
 
 use super::linear::{Backward, Linear};
+use super::together::forward_together;
 use super::workspace::Workspace;
 use crate::ops::activation::{Activation, activation_backward, activation_forward, gated_backward, gated_forward};
 use crate::ops::matmul::Write;
@@ -41,12 +42,13 @@ impl Mlp {
     pub fn forward(&self, params: &Params, y: &mut [f32], x: &[f32], workspace: &mut Workspace) -> MlpSaved {
         let width = x.len() / self.up.inputs * self.up.outputs;
         let mut up = workspace.take(width);
-        self.up.forward(params, &mut up, x, workspace);
-        let gate = self.gate.as_ref().map(|gate| {
-            let mut out = workspace.take(width);
-            gate.forward(params, &mut out, x, workspace);
-            out
-        });
+        let mut gate = self.gate.as_ref().map(|_| workspace.take(width));
+        match (&self.gate, &mut gate) {
+            (Some(layer), Some(gate)) => {
+                forward_together(params, &mut [(&self.up, &mut up), (layer, gate)], x, workspace);
+            }
+            _ => self.up.forward(params, &mut up, x, workspace),
+        }
         let saved = if self.fused_gate { self.split(up, workspace) } else { MlpSaved { gate, up } };
         let mut hidden = workspace.take(saved.up.len());
         self.activate(&mut hidden, &saved);
@@ -90,33 +92,33 @@ impl Mlp {
     }
 
     /// Overwrites `d_x` with the gradient of the input `x`; the activated values are computed again.
-    pub fn backward(&self, pass: Backward<'_>, saved: &MlpSaved) {
+    pub fn backward(&self, params: &Params, pass: Backward<'_>, saved: &MlpSaved) {
         let Backward { d_x, x, d_y, gradients, workspace } = pass;
         let mut hidden = workspace.take(saved.up.len());
         let mut d_hidden = workspace.take(saved.up.len());
         self.activate(&mut hidden, saved);
         let down =
             Backward { d_x: &mut d_hidden, x: &hidden, d_y, gradients: &mut *gradients, workspace: &mut *workspace };
-        self.down.backward(down, Write::SET);
+        self.down.backward(params, down, Write::SET);
         match (&self.gate, &saved.gate) {
             (Some(gate), Some(gate_values)) => {
                 // `hidden` is free now and takes the gradient of `up`.
                 let mut d_gate = workspace.take(saved.up.len());
                 gated_backward(self.activation, (&mut d_gate, &mut hidden), &d_hidden, gate_values, &saved.up);
-                Self::into(&self.up, d_x, x, &hidden, (gradients, workspace), Write::SET);
-                Self::into(gate, d_x, x, &d_gate, (gradients, workspace), Write::ADD);
+                Self::into((params, &self.up), d_x, x, &hidden, (gradients, workspace), Write::SET);
+                Self::into((params, gate), d_x, x, &d_gate, (gradients, workspace), Write::ADD);
                 workspace.give(d_gate);
             }
             (None, Some(gate_values)) => {
                 let mut d_gate = workspace.take(saved.up.len());
                 gated_backward(self.activation, (&mut d_gate, &mut hidden), &d_hidden, gate_values, &saved.up);
                 let both = self.join(&d_gate, &hidden, workspace);
-                Self::into(&self.up, d_x, x, &both, (gradients, workspace), Write::SET);
+                Self::into((params, &self.up), d_x, x, &both, (gradients, workspace), Write::SET);
                 [d_gate, both].into_iter().for_each(|b| workspace.give(b));
             }
             _ => {
                 activation_backward(self.activation, &mut d_hidden, &saved.up);
-                Self::into(&self.up, d_x, x, &d_hidden, (gradients, workspace), Write::SET);
+                Self::into((params, &self.up), d_x, x, &d_hidden, (gradients, workspace), Write::SET);
             }
         }
         workspace.give(hidden);
@@ -124,13 +126,13 @@ impl Mlp {
     }
 
     fn into(
-        linear: &Linear,
+        (params, linear): (&Params, &Linear),
         d_x: &mut [f32],
         x: &[f32],
         d_y: &[f32],
         (gradients, workspace): (&mut Gradients, &mut Workspace),
         write: Write,
     ) {
-        linear.backward(Backward { d_x, x, d_y, gradients, workspace }, write);
+        linear.backward(params, Backward { d_x, x, d_y, gradients, workspace }, write);
     }
 }

@@ -7,9 +7,11 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// A buffer of `len` values with arbitrary contents: the smallest free one that is large enough.
+    /// A buffer of `len` values with arbitrary contents: the smallest free one that is large enough and not much too large, as
+    /// one that was cut short is cleared when it grows again.
     pub fn take(&mut self, len: usize) -> Vec<f32> {
-        let fits = |(i, b): (usize, &Vec<f32>)| (b.capacity() >= len).then_some((b.capacity(), i));
+        let fits =
+            |(i, b): (usize, &Vec<f32>)| (b.capacity() >= len && b.capacity() / 2 <= len).then_some((b.capacity(), i));
         let best = self.free.iter().enumerate().filter_map(fits).min();
         let mut buffer = best.map(|(_, i)| self.free.swap_remove(i)).unwrap_or_default();
         buffer.resize(len, 0.0);

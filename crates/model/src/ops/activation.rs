@@ -99,6 +99,9 @@ vectorised! {
 
 /// `y = act(x)`, elementwise.
 pub fn activation_forward(kind: Activation, y: &mut [f32], x: &[f32]) {
+    if y.len() <= CHUNK {
+        return forward_chunk(kind, y, x);
+    }
     y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| forward_chunk(kind, y, x));
 }
 
@@ -109,6 +112,10 @@ pub fn activation_backward(kind: Activation, d: &mut [f32], x: &[f32]) {
 
 /// `y = act(gate) · up`, elementwise.
 pub fn gated_forward(kind: Activation, y: &mut [f32], gate: &[f32], up: &[f32]) {
+    if y.len() <= CHUNK {
+        forward_chunk(kind, y, gate);
+        return y.iter_mut().zip(up).for_each(|(y, up)| *y *= up);
+    }
     y.par_chunks_mut(CHUNK).zip(gate.par_chunks(CHUNK)).zip(up.par_chunks(CHUNK)).for_each(|((y, gate), up)| {
         forward_chunk(kind, y, gate);
         y.iter_mut().zip(up).for_each(|(y, up)| *y *= up);

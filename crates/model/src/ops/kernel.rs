@@ -1,8 +1,10 @@
-//! The inner loop of every matrix product: `MR` rows of A times a panel of [`NR`] columns of B.
+//! The inner loop of every matrix product: `MR` rows of A times up to [`NR`] columns of B, summed over k in registers.
 //!
-//! A is packed as `k` groups of `MR` values, B as `k` groups of `NR` values, so that both are read in a straight
-//! line. The outer loops are in [`super::matmul`]. Three versions of the same arithmetic: AVX-512, AVX2 with FMA, and
-//! portable Rust; which one runs is found out once.
+//! A is read where it lies, by two strides, one value at a time; B is a packed panel, a row of [`NR`] at a time. Several
+//! products can be summed into one tile before it is written. The outer loops are in [`super::matmul`]. Three versions of
+//! the same arithmetic: AVX-512, AVX2 with FMA, and portable Rust; which one runs is found out once. The tall AVX-512
+//! kernel is written in assembly: compilers spend the address registers on the twelve rows of A and lose a third of the
+//! speed to additions; so it runs at the rate of the multipliers (BENCHMARKS.md).
 
 use std::sync::OnceLock;
 
@@ -48,6 +50,61 @@ fn detect() -> Isa {
     Isa::Portable
 }
 
+/// Asks for `data[start..start + len]`, as far as it is there, before it is read.
+#[inline]
+pub fn prefetch(data: &[f32], start: usize, len: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in data.get(start..start + len).unwrap_or_default().chunks(16) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint, at an address that lies in the slice.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (data, start, len);
+}
+
+/// Packs a panel of a matrix that lies transposed: `out[p · NR + j] = data[j · stride + p]` for `p` in `0..depth` and `j` in
+/// `0..columns`, and zeros in the columns beyond.
+///
+/// # Panics
+/// Where `out` or `data` is too short.
+pub fn pack_turned(out: &mut [f32], data: &[f32], stride: usize, (depth, columns): (usize, usize)) {
+    assert!(columns <= NR && out.len() >= depth * NR && stride >= depth);
+    assert!(columns == 0 || depth == 0 || data.len() >= (columns - 1) * stride + depth);
+    let (mut done, mut turned) = (0, 0);
+    #[cfg(target_arch = "x86_64")]
+    if isa() == Isa::Avx512 {
+        (done, turned) = (depth / 16 * 16, columns / 16 * 16);
+        for (p, j) in (0..done).step_by(16).flat_map(|p| (0..turned).step_by(16).map(move |j| (p, j))) {
+            // SAFETY: rows j..j + 16 hold depth values each, p + 16 <= depth, and `out` holds depth rows of NR values.
+            unsafe { x86::turn(data.as_ptr().add(j * stride + p), stride, out.as_mut_ptr().add(p * NR + j)) };
+        }
+    }
+    for p in 0..depth {
+        let row = &mut out[p * NR..][..NR];
+        let first = if p < done { turned } else { 0 };
+        for j in first..columns {
+            row[j] = data[j * stride + p];
+        }
+        row[columns..].fill(0.0);
+    }
+}
+
+/// One of the products that a tile sums: `k` columns of A times `k` rows of B.
+#[derive(Clone, Copy)]
+pub struct Factors {
+    /// Inner length.
+    pub k: usize,
+    /// First element of A.
+    pub a: *const f32,
+    /// From one row of A to the next.
+    pub a_row: usize,
+    /// From one column of A to the next.
+    pub a_column: usize,
+    /// A panel of B: `k` rows of [`NR`] values.
+    pub b: *const f32,
+}
+
 /// Where one kernel call writes: a tile of C.
 #[derive(Clone, Copy)]
 pub struct Tile {
@@ -57,64 +114,76 @@ pub struct Tile {
     pub row_stride: usize,
     /// Columns to write, 1..=NR.
     pub columns: usize,
-    /// Factor applied to the product.
+    /// Factor applied to the sum.
     pub alpha: f32,
     /// Add to C instead of overwriting it.
     pub accumulate: bool,
 }
 
-/// Computes `rows` (12, 8, 4, 2 or 1) rows of one panel.
+impl Tile {
+    /// The tile some rows below.
+    pub fn below(self, rows: usize) -> Self {
+        Self { c: self.c.wrapping_add(rows * self.row_stride), ..self }
+    }
+}
+
+/// Computes `rows` (12, 8, 4, 2 or 1) rows of a tile once and writes them to each of `tiles`, of equal width.
 ///
 /// # Safety
-/// `a` holds `k * rows` floats, `b` holds `k * NR` floats, and the tile's `rows × columns` elements are writable and
-/// touched by nobody else during the call. `isa` must be supported here.
-pub unsafe fn run(isa: Isa, rows: usize, k: usize, a: *const f32, b: *const f32, tile: Tile) {
+/// For each of `factors`, `rows × k` elements of A are readable by their strides, and `k × NR` of B; each tile's
+/// `rows × columns` elements are writable and touched by nobody else during the call. `isa` must be supported here.
+pub unsafe fn run(isa: Isa, rows: usize, factors: &[Factors], tiles: &[Tile]) {
     // SAFETY: the caller's contract is passed on unchanged; `rows` picks the matching constant.
     unsafe {
         match rows {
-            12 => run_rows::<12>(isa, k, a, b, tile),
-            8 => run_rows::<8>(isa, k, a, b, tile),
-            4 => run_rows::<4>(isa, k, a, b, tile),
-            2 => run_rows::<2>(isa, k, a, b, tile),
-            _ => run_rows::<1>(isa, k, a, b, tile),
+            12 => run_rows::<12>(isa, factors, tiles),
+            8 => run_rows::<8>(isa, factors, tiles),
+            4 => run_rows::<4>(isa, factors, tiles),
+            2 => run_rows::<2>(isa, factors, tiles),
+            _ => run_rows::<1>(isa, factors, tiles),
         }
     }
 }
 
-unsafe fn run_rows<const MR: usize>(isa: Isa, k: usize, a: *const f32, b: *const f32, tile: Tile) {
+unsafe fn run_rows<const MR: usize>(isa: Isa, factors: &[Factors], tiles: &[Tile]) {
     // SAFETY: as for `run`; the instruction set was detected before it was named.
     unsafe {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => x86::avx512::<MR>(k, a, b, tile),
+            Isa::Avx512 if tiles.iter().any(|tile| tile.columns > 16) => x86::avx512::<MR, 2>(factors, tiles),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => x86::avx2::<MR>(k, a, b, tile),
-            _ => portable::<MR>(k, a, b, tile),
+            Isa::Avx512 => x86::avx512::<MR, 1>(factors, tiles),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => x86::avx2::<MR>(factors, tiles),
+            _ => portable::<MR>(factors, tiles),
         }
     }
 }
 
-unsafe fn portable<const MR: usize>(k: usize, a: *const f32, b: *const f32, tile: Tile) {
+unsafe fn portable<const MR: usize>(factors: &[Factors], tiles: &[Tile]) {
     const LANES: usize = 8;
-    for start in (0..tile.columns).step_by(LANES) {
+    for start in (0..width(tiles)).step_by(LANES) {
         let mut sums = [[0.0_f32; LANES]; MR];
-        for p in 0..k {
-            // SAFETY: `a` and `b` hold k groups of MR and NR values; start + LANES <= NR.
-            let (left, right) = unsafe {
-                (
-                    std::slice::from_raw_parts(a.add(p * MR), MR),
-                    std::slice::from_raw_parts(b.add(p * NR + start), LANES),
-                )
-            };
-            for (row, x) in sums.iter_mut().zip(left) {
-                for (sum, y) in row.iter_mut().zip(right) {
-                    *sum += x * y;
+        for f in factors {
+            for p in 0..f.k {
+                // SAFETY: B holds k rows of NR values; start + LANES <= NR.
+                let right = unsafe { std::slice::from_raw_parts(f.b.add(p * NR + start), LANES) };
+                for (i, row) in sums.iter_mut().enumerate() {
+                    // SAFETY: row i < MR and column p < k of A.
+                    let x = unsafe { *f.a.add(i * f.a_row + p * f.a_column) };
+                    for (sum, y) in row.iter_mut().zip(right) {
+                        *sum += x * y;
+                    }
                 }
             }
         }
         // SAFETY: the tile is writable by contract.
-        unsafe { store_lanes(&sums, start, tile) };
+        unsafe { tiles.iter().for_each(|tile| store_lanes(&sums, start, *tile)) };
     }
+}
+
+fn width(tiles: &[Tile]) -> usize {
+    tiles.first().map_or(0, |tile| tile.columns)
 }
 
 /// Writes a block of partial columns with plain stores.
@@ -133,58 +202,334 @@ unsafe fn store_lanes<const MR: usize, const LANES: usize>(sums: &[[f32; LANES];
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{NR, Tile, store_lanes};
+    use super::{Factors, NR, Tile, store_lanes, width};
+    use std::arch::asm;
     use std::arch::x86_64::*;
 
+    /// `NV` vectors of 16 columns.
     #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn avx512<const MR: usize>(k: usize, a: *const f32, b: *const f32, tile: Tile) {
-        // SAFETY: every pointer stays within what `run` promises; masked lanes are neither read nor written.
+    pub(super) unsafe fn avx512<const MR: usize, const NV: usize>(factors: &[Factors], tiles: &[Tile]) {
+        // SAFETY: every pointer stays within what `run` promises.
         unsafe {
-            let mut sums = [[_mm512_setzero_ps(); 2]; MR];
-            for p in 0..k {
-                let b0 = _mm512_loadu_ps(b.add(p * NR));
-                let b1 = _mm512_loadu_ps(b.add(p * NR + 16));
-                for (i, row) in sums.iter_mut().enumerate() {
-                    let x = _mm512_set1_ps(*a.add(p * MR + i));
-                    row[0] = _mm512_fmadd_ps(x, b0, row[0]);
-                    row[1] = _mm512_fmadd_ps(x, b1, row[1]);
+            let mut sums = [[_mm512_setzero_ps(); NV]; MR];
+            for f in factors {
+                match (MR, NV) {
+                    (12, 2) => tall_2(f, sums.as_mut_ptr().cast()),
+                    (12, 1) => tall_1(f, sums.as_mut_ptr().cast()),
+                    _ => short(f, &mut sums),
                 }
             }
-            let mask = if tile.columns >= NR { u32::MAX } else { (1_u32 << tile.columns) - 1 };
-            let alpha = _mm512_set1_ps(tile.alpha);
-            for (i, row) in sums.iter().enumerate() {
-                let c = tile.c.wrapping_add(i * tile.row_stride);
-                for (half, sum) in row.iter().enumerate() {
-                    let lanes = (mask >> (16 * half)) as __mmask16;
-                    let at = c.wrapping_add(16 * half);
+            tiles.iter().for_each(|tile| store(&sums, *tile));
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn short<const MR: usize, const NV: usize>(f: &Factors, sums: &mut [[__m512; NV]; MR]) {
+        // SAFETY: as for `run`.
+        unsafe {
+            let (mut a, mut b) = (f.a, f.b);
+            let mut local = *sums;
+            for _ in 0..f.k {
+                let mut right = [_mm512_setzero_ps(); NV];
+                for (v, right) in right.iter_mut().enumerate() {
+                    *right = _mm512_loadu_ps(b.add(16 * v));
+                }
+                for (i, row) in local.iter_mut().enumerate() {
+                    let x = _mm512_set1_ps(*a.add(i * f.a_row));
+                    for (sum, right) in row.iter_mut().zip(right) {
+                        *sum = _mm512_fmadd_ps(x, right, *sum);
+                    }
+                }
+                a = a.wrapping_add(f.a_column);
+                b = b.wrapping_add(NR);
+            }
+            *sums = local;
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn store<const MR: usize, const NV: usize>(sums: &[[__m512; NV]; MR], tile: Tile) {
+        let mask = if tile.columns >= NR { u32::MAX } else { (1_u32 << tile.columns) - 1 };
+        let lanes = [mask as __mmask16, (mask >> 16) as __mmask16];
+        let alpha = _mm512_set1_ps(tile.alpha);
+        for (i, row) in sums.iter().enumerate() {
+            let c = tile.c.wrapping_add(i * tile.row_stride);
+            for (v, sum) in row.iter().enumerate() {
+                let at = c.wrapping_add(16 * v);
+                // SAFETY: the tile is writable by contract; masked lanes are neither read nor written.
+                unsafe {
                     let value = if tile.accumulate {
-                        _mm512_fmadd_ps(*sum, alpha, _mm512_maskz_loadu_ps(lanes, at))
+                        _mm512_fmadd_ps(*sum, alpha, _mm512_maskz_loadu_ps(lanes[v], at))
                     } else {
                         _mm512_mul_ps(*sum, alpha)
                     };
-                    _mm512_mask_storeu_ps(at, lanes, value);
+                    _mm512_mask_storeu_ps(at, lanes[v], value);
                 }
             }
         }
     }
 
+    /// Writes a block of 16 × 16 values transposed; rows of `out` lie [`NR`] apart.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn turn(data: *const f32, stride: usize, out: *mut f32) {
+        // SAFETY: the caller promises 16 rows of 16 values in both.
+        unsafe {
+            let mut rows = [_mm512_setzero_ps(); 16];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = _mm512_loadu_ps(data.add(i * stride));
+            }
+            // Pairs of values, then pairs of pairs, within lanes of four.
+            let mut fours = [_mm512_setzero_ps(); 16];
+            for i in 0..4 {
+                let [a, b, c, d] = [rows[4 * i], rows[4 * i + 1], rows[4 * i + 2], rows[4 * i + 3]];
+                let (low, high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+                let (low2, high2) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+                let pd = |x| _mm512_castps_pd(x);
+                fours[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(pd(low), pd(low2)));
+                fours[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(pd(low), pd(low2)));
+                fours[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(pd(high), pd(high2)));
+                fours[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(pd(high), pd(high2)));
+            }
+            // fours[4 i + c], lane l: column 4 l + c of rows 4 i to 4 i + 3. Lanes are put in order.
+            for c in 0..4 {
+                let [a, b, e, f] = [fours[c], fours[4 + c], fours[8 + c], fours[12 + c]];
+                let (ab_even, ab_odd) = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+                let (ef_even, ef_odd) = (_mm512_shuffle_f32x4::<0x88>(e, f), _mm512_shuffle_f32x4::<0xdd>(e, f));
+                _mm512_storeu_ps(out.add(c * NR), _mm512_shuffle_f32x4::<0x88>(ab_even, ef_even));
+                _mm512_storeu_ps(out.add((4 + c) * NR), _mm512_shuffle_f32x4::<0x88>(ab_odd, ef_odd));
+                _mm512_storeu_ps(out.add((8 + c) * NR), _mm512_shuffle_f32x4::<0xdd>(ab_even, ef_even));
+                _mm512_storeu_ps(out.add((12 + c) * NR), _mm512_shuffle_f32x4::<0xdd>(ab_odd, ef_odd));
+            }
+        }
+    }
+
+    /// Twelve rows of A, addressed from every third one: base, base + row, base + 2 · row. `$sums` vectors stay in registers.
+    /// The twelve rows that follow are asked for ahead, as if they followed without a gap.
+    macro_rules! tall {
+        ($f:ident, $sums:ident, loads: [$($load:literal),*], steps: [$($step:literal),*], stores: [$($store:literal),*]) => {{
+            let (row, column) = ($f.a_row * size_of::<f32>(), $f.a_column * size_of::<f32>());
+            asm!(
+                $($load,)*
+                "2:",
+                $($step,)*
+                "add {a0}, {column}",
+                "add {a3}, {column}",
+                "add {a6}, {column}",
+                "add {a9}, {column}",
+                "add {b}, 128",
+                "prefetcht0 [{next}]",
+                "add {next}, 48",
+                "dec {k}",
+                "jnz 2b",
+                $($store,)*
+                a0 = inout(reg) $f.a => _,
+                a3 = inout(reg) $f.a.wrapping_byte_add(3 * row) => _,
+                a6 = inout(reg) $f.a.wrapping_byte_add(6 * row) => _,
+                a9 = inout(reg) $f.a.wrapping_byte_add(9 * row) => _,
+                row = in(reg) row,
+                column = in(reg) column,
+                b = inout(reg) $f.b => _,
+                next = inout(reg) $f.a.wrapping_byte_add(12 * row) => _,
+                k = inout(reg) $f.k => _,
+                sums = in(reg) $sums,
+                out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _, out("zmm4") _, out("zmm5") _, out("zmm6") _,
+                out("zmm7") _, out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _, out("zmm12") _,
+                out("zmm13") _, out("zmm14") _, out("zmm15") _, out("zmm16") _, out("zmm17") _, out("zmm18") _,
+                out("zmm19") _, out("zmm20") _, out("zmm21") _, out("zmm22") _, out("zmm23") _, out("zmm24") _,
+                out("zmm25") _, out("zmm26") _, out("zmm27") _, out("zmm28") _, out("zmm29") _, out("zmm30") _,
+                out("zmm31") _,
+                options(nostack),
+            );
+        }};
+    }
+
+    /// Adds a product to twelve rows of 32 sums.
+    #[rustfmt::skip]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn tall_2(f: &Factors, sums: *mut f32) {
+        if f.k == 0 {
+            return;
+        }
+        // SAFETY: A and B are read as `run` promises; `sums` holds 24 vectors.
+        unsafe {
+            tall!(f, sums,
+                loads: ["vmovups zmm8, [{sums} + 0]",
+                "vmovups zmm9, [{sums} + 64]",
+                "vmovups zmm10, [{sums} + 128]",
+                "vmovups zmm11, [{sums} + 192]",
+                "vmovups zmm12, [{sums} + 256]",
+                "vmovups zmm13, [{sums} + 320]",
+                "vmovups zmm14, [{sums} + 384]",
+                "vmovups zmm15, [{sums} + 448]",
+                "vmovups zmm16, [{sums} + 512]",
+                "vmovups zmm17, [{sums} + 576]",
+                "vmovups zmm18, [{sums} + 640]",
+                "vmovups zmm19, [{sums} + 704]",
+                "vmovups zmm20, [{sums} + 768]",
+                "vmovups zmm21, [{sums} + 832]",
+                "vmovups zmm22, [{sums} + 896]",
+                "vmovups zmm23, [{sums} + 960]",
+                "vmovups zmm24, [{sums} + 1024]",
+                "vmovups zmm25, [{sums} + 1088]",
+                "vmovups zmm26, [{sums} + 1152]",
+                "vmovups zmm27, [{sums} + 1216]",
+                "vmovups zmm28, [{sums} + 1280]",
+                "vmovups zmm29, [{sums} + 1344]",
+                "vmovups zmm30, [{sums} + 1408]",
+                "vmovups zmm31, [{sums} + 1472]"],
+                steps: ["vmovups zmm0, [{b} + 0]",
+                "vmovups zmm1, [{b} + 64]",
+                "vbroadcastss zmm2, [{a0}]",
+                "vfmadd231ps zmm8, zmm2, zmm0",
+                "vfmadd231ps zmm9, zmm2, zmm1",
+                "vbroadcastss zmm3, [{a0} + {row}]",
+                "vfmadd231ps zmm10, zmm3, zmm0",
+                "vfmadd231ps zmm11, zmm3, zmm1",
+                "vbroadcastss zmm4, [{a0} + 2*{row}]",
+                "vfmadd231ps zmm12, zmm4, zmm0",
+                "vfmadd231ps zmm13, zmm4, zmm1",
+                "vbroadcastss zmm5, [{a3}]",
+                "vfmadd231ps zmm14, zmm5, zmm0",
+                "vfmadd231ps zmm15, zmm5, zmm1",
+                "vbroadcastss zmm6, [{a3} + {row}]",
+                "vfmadd231ps zmm16, zmm6, zmm0",
+                "vfmadd231ps zmm17, zmm6, zmm1",
+                "vbroadcastss zmm7, [{a3} + 2*{row}]",
+                "vfmadd231ps zmm18, zmm7, zmm0",
+                "vfmadd231ps zmm19, zmm7, zmm1",
+                "vbroadcastss zmm2, [{a6}]",
+                "vfmadd231ps zmm20, zmm2, zmm0",
+                "vfmadd231ps zmm21, zmm2, zmm1",
+                "vbroadcastss zmm3, [{a6} + {row}]",
+                "vfmadd231ps zmm22, zmm3, zmm0",
+                "vfmadd231ps zmm23, zmm3, zmm1",
+                "vbroadcastss zmm4, [{a6} + 2*{row}]",
+                "vfmadd231ps zmm24, zmm4, zmm0",
+                "vfmadd231ps zmm25, zmm4, zmm1",
+                "vbroadcastss zmm5, [{a9}]",
+                "vfmadd231ps zmm26, zmm5, zmm0",
+                "vfmadd231ps zmm27, zmm5, zmm1",
+                "vbroadcastss zmm6, [{a9} + {row}]",
+                "vfmadd231ps zmm28, zmm6, zmm0",
+                "vfmadd231ps zmm29, zmm6, zmm1",
+                "vbroadcastss zmm7, [{a9} + 2*{row}]",
+                "vfmadd231ps zmm30, zmm7, zmm0",
+                "vfmadd231ps zmm31, zmm7, zmm1"],
+                stores: ["vmovups [{sums} + 0], zmm8",
+                "vmovups [{sums} + 64], zmm9",
+                "vmovups [{sums} + 128], zmm10",
+                "vmovups [{sums} + 192], zmm11",
+                "vmovups [{sums} + 256], zmm12",
+                "vmovups [{sums} + 320], zmm13",
+                "vmovups [{sums} + 384], zmm14",
+                "vmovups [{sums} + 448], zmm15",
+                "vmovups [{sums} + 512], zmm16",
+                "vmovups [{sums} + 576], zmm17",
+                "vmovups [{sums} + 640], zmm18",
+                "vmovups [{sums} + 704], zmm19",
+                "vmovups [{sums} + 768], zmm20",
+                "vmovups [{sums} + 832], zmm21",
+                "vmovups [{sums} + 896], zmm22",
+                "vmovups [{sums} + 960], zmm23",
+                "vmovups [{sums} + 1024], zmm24",
+                "vmovups [{sums} + 1088], zmm25",
+                "vmovups [{sums} + 1152], zmm26",
+                "vmovups [{sums} + 1216], zmm27",
+                "vmovups [{sums} + 1280], zmm28",
+                "vmovups [{sums} + 1344], zmm29",
+                "vmovups [{sums} + 1408], zmm30",
+                "vmovups [{sums} + 1472], zmm31"]
+            );
+        }
+    }
+
+    /// Adds a product to twelve rows of 16 sums.
+    #[rustfmt::skip]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn tall_1(f: &Factors, sums: *mut f32) {
+        if f.k == 0 {
+            return;
+        }
+        // SAFETY: A and B are read as `run` promises; `sums` holds 12 vectors.
+        unsafe {
+            tall!(f, sums,
+                loads: ["vmovups zmm8, [{sums} + 0]",
+                "vmovups zmm9, [{sums} + 64]",
+                "vmovups zmm10, [{sums} + 128]",
+                "vmovups zmm11, [{sums} + 192]",
+                "vmovups zmm12, [{sums} + 256]",
+                "vmovups zmm13, [{sums} + 320]",
+                "vmovups zmm14, [{sums} + 384]",
+                "vmovups zmm15, [{sums} + 448]",
+                "vmovups zmm16, [{sums} + 512]",
+                "vmovups zmm17, [{sums} + 576]",
+                "vmovups zmm18, [{sums} + 640]",
+                "vmovups zmm19, [{sums} + 704]"],
+                steps: ["vmovups zmm0, [{b} + 0]",
+                "vbroadcastss zmm2, [{a0}]",
+                "vfmadd231ps zmm8, zmm2, zmm0",
+                "vbroadcastss zmm3, [{a0} + {row}]",
+                "vfmadd231ps zmm9, zmm3, zmm0",
+                "vbroadcastss zmm4, [{a0} + 2*{row}]",
+                "vfmadd231ps zmm10, zmm4, zmm0",
+                "vbroadcastss zmm5, [{a3}]",
+                "vfmadd231ps zmm11, zmm5, zmm0",
+                "vbroadcastss zmm6, [{a3} + {row}]",
+                "vfmadd231ps zmm12, zmm6, zmm0",
+                "vbroadcastss zmm7, [{a3} + 2*{row}]",
+                "vfmadd231ps zmm13, zmm7, zmm0",
+                "vbroadcastss zmm2, [{a6}]",
+                "vfmadd231ps zmm14, zmm2, zmm0",
+                "vbroadcastss zmm3, [{a6} + {row}]",
+                "vfmadd231ps zmm15, zmm3, zmm0",
+                "vbroadcastss zmm4, [{a6} + 2*{row}]",
+                "vfmadd231ps zmm16, zmm4, zmm0",
+                "vbroadcastss zmm5, [{a9}]",
+                "vfmadd231ps zmm17, zmm5, zmm0",
+                "vbroadcastss zmm6, [{a9} + {row}]",
+                "vfmadd231ps zmm18, zmm6, zmm0",
+                "vbroadcastss zmm7, [{a9} + 2*{row}]",
+                "vfmadd231ps zmm19, zmm7, zmm0"],
+                stores: ["vmovups [{sums} + 0], zmm8",
+                "vmovups [{sums} + 64], zmm9",
+                "vmovups [{sums} + 128], zmm10",
+                "vmovups [{sums} + 192], zmm11",
+                "vmovups [{sums} + 256], zmm12",
+                "vmovups [{sums} + 320], zmm13",
+                "vmovups [{sums} + 384], zmm14",
+                "vmovups [{sums} + 448], zmm15",
+                "vmovups [{sums} + 512], zmm16",
+                "vmovups [{sums} + 576], zmm17",
+                "vmovups [{sums} + 640], zmm18",
+                "vmovups [{sums} + 704], zmm19"]
+            );
+        }
+    }
+
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn avx2<const MR: usize>(k: usize, a: *const f32, b: *const f32, tile: Tile) {
-        for start in (0..tile.columns).step_by(8) {
+    pub(super) unsafe fn avx2<const MR: usize>(factors: &[Factors], tiles: &[Tile]) {
+        for start in (0..width(tiles)).step_by(8) {
             // SAFETY: every pointer stays within what `run` promises.
             unsafe {
                 let mut sums = [_mm256_setzero_ps(); MR];
-                for p in 0..k {
-                    let y = _mm256_loadu_ps(b.add(p * NR + start));
-                    for (i, sum) in sums.iter_mut().enumerate() {
-                        *sum = _mm256_fmadd_ps(_mm256_set1_ps(*a.add(p * MR + i)), y, *sum);
+                for f in factors {
+                    let (mut a, mut b) = (f.a, f.b.add(start));
+                    for _ in 0..f.k {
+                        let y = _mm256_loadu_ps(b);
+                        for (i, sum) in sums.iter_mut().enumerate() {
+                            *sum = _mm256_fmadd_ps(_mm256_set1_ps(*a.add(i * f.a_row)), y, *sum);
+                        }
+                        a = a.wrapping_add(f.a_column);
+                        b = b.wrapping_add(NR);
                     }
                 }
                 let mut lanes = [[0.0_f32; 8]; MR];
                 for (row, sum) in lanes.iter_mut().zip(&sums) {
                     _mm256_storeu_ps(row.as_mut_ptr(), *sum);
                 }
-                store_lanes(&lanes, start, tile);
+                tiles.iter().for_each(|tile| store_lanes(&lanes, start, *tile));
             }
         }
     }
@@ -196,27 +541,44 @@ mod tests {
     use crate::ops::testing::noise;
 
     #[test]
-    fn every_instruction_set_gives_the_same_tile() {
-        let (k, columns) = (37, 29);
-        let (a, b) = (noise(k * MR_MAX, 1), noise(k * NR, 2));
+    fn a_panel_of_a_transposed_matrix_is_packed_whatever_its_size() {
+        for (depth, columns) in [(16, 32), (40, 32), (33, 19), (5, 3), (64, 16), (1, 32)] {
+            let stride = depth + 3;
+            let data = noise(columns * stride, 7);
+            let mut out = vec![9.0; depth * NR];
+            pack_turned(&mut out, &data, stride, (depth, columns));
+            for (p, j) in (0..depth).flat_map(|p| (0..NR).map(move |j| (p, j))) {
+                let expected = if j < columns { data[j * stride + p] } else { 0.0 };
+                assert_eq!(out[p * NR + j], expected, "{depth}×{columns} at {p}, {j}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_sums_the_same_tile_whatever_the_strides_of_a() {
+        let (k, second) = (37, 5);
         let available = match isa() {
             Isa::Avx512 => vec![Isa::Portable, Isa::Avx2, Isa::Avx512],
             Isa::Avx2 => vec![Isa::Portable, Isa::Avx2],
             Isa::Portable => vec![Isa::Portable],
         };
-        for rows in [12, 8, 4, 2, 1] {
-            let mut results = Vec::new();
+        for (rows, columns) in [12, 8, 4, 2, 1].into_iter().flat_map(|r| [32, 29, 16, 7].map(|c| (r, c))) {
+            let (a, b) = (noise(k * rows, 1), noise(k * NR, 2));
+            let (u, v) = (noise(second * rows, 3), noise(second * NR, 4));
+            let factors = [
+                Factors { k, a: a.as_ptr(), a_row: k, a_column: 1, b: b.as_ptr() },
+                Factors { k: second, a: u.as_ptr(), a_row: 1, a_column: rows, b: v.as_ptr() },
+            ];
             for isa in &available {
                 let mut c = vec![0.5_f32; rows * NR];
                 let tile = Tile { c: c.as_mut_ptr(), row_stride: NR, columns, alpha: 0.5, accumulate: true };
                 // SAFETY: the buffers have the promised sizes and the set is one this machine has.
-                unsafe { run(*isa, rows, k, a.as_ptr(), b.as_ptr(), tile) };
-                assert!(c[columns..NR].iter().all(|x| *x == 0.5), "wrote past the tile");
-                results.push(c);
-            }
-            for other in &results[1..] {
-                for (x, y) in results[0].iter().zip(other) {
-                    assert!((x - y).abs() < 1e-4, "{x} {y}");
+                unsafe { run(*isa, rows, &factors, &[tile]) };
+                for (i, j) in (0..rows).flat_map(|i| (0..NR).map(move |j| (i, j))) {
+                    let first: f32 = (0..k).map(|p| a[i * k + p] * b[p * NR + j]).sum();
+                    let more: f32 = (0..second).map(|p| u[p * rows + i] * v[p * NR + j]).sum();
+                    let expected = if j < columns { 0.5 + 0.5 * (first + more) } else { 0.5 };
+                    assert!((c[i * NR + j] - expected).abs() < 1e-4, "{isa:?} {rows}×{columns} at {i}, {j}");
                 }
             }
         }

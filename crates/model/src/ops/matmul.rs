@@ -1,22 +1,33 @@
-//! Matrix products `C = alpha · A · B (+ C)` with B packed once into panels.
+//! Matrix products `C = alpha · Σ A · B (+ C)`, B packed into panels or lying as it is.
 //!
 //! Frozen weights are packed once for the whole run, trainable ones once a step, so the cost of packing is shared by
-//! every token. Loop order after Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), with the
-//! roles of A and B swapped: A (activations) is packed a block at a time into a thread's own scratch. The sum over k runs
-//! in one fixed order, so a result does not depend on the number of threads.
+//! every token; a matrix whose rows already lie along the columns of C need not be packed at all. Loop order after Goto &
+//! van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), with the roles of A and B swapped: a panel of B
+//! stays in the second-level cache while the rows of A (activations) pass by, and A is read where it lies. The sum over k
+//! runs in one fixed order, so a result does not depend on the number of threads.
 
 use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::kernel::{self, MR_MAX, NR, Tile};
+use super::kernel::{self, Factors, MR_MAX, NR, Tile};
+use super::strassen::Core;
 
-/// Rows of A packed together: their block stays in the second-level cache.
-const ROWS_PER_BLOCK: usize = 96;
-/// Inner products are summed in pieces of this length.
-const DEPTH: usize = 1024;
+/// Rows that are asked for before they are copied.
+const AHEAD: usize = 24;
+/// Rows of A that meet a panel before the next one comes.
+const ROWS_PER_BLOCK: usize = 512;
+/// Inner products are summed in pieces of this length: a panel's piece stays in the second-level cache.
+pub(crate) const DEPTH: usize = 1024;
 /// Products smaller than this many multiply-adds run on the calling thread.
 const PARALLEL_FROM: usize = 1 << 20;
+/// Pieces of work a thread gets at least, so that threads end together.
+const TASKS_PER_THREAD: usize = 8;
+/// Rows of A that are a multiple of this many floats (4 KiB) apart fall into one set of the first-level cache.
+const ALIASING: usize = 1024;
 
 /// A matrix `[k, n]` in panels of [`NR`] columns, zero-padded on the right.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +61,12 @@ impl<'a> View<'a> {
         Self { data, row_stride: 1, column_stride: columns }
     }
 
-    fn assert_holds(&self, rows: usize, columns: usize) {
+    /// The same without the rows before `row`, none if there are no others.
+    fn from_row(self, row: usize) -> Self {
+        Self { data: self.data.get(row * self.row_stride..).unwrap_or_default(), ..self }
+    }
+
+    pub(super) fn assert_holds(&self, rows: usize, columns: usize) {
         if rows > 0 && columns > 0 {
             let last = (rows - 1) * self.row_stride + (columns - 1) * self.column_stride;
             assert!(last < self.data.len(), "a {rows}×{columns} view reaches past its {} elements", self.data.len());
@@ -72,21 +88,25 @@ impl Packed {
             return self.fill_here(b, k, n);
         }
         self.resize(b, k, n);
-        self.data.par_chunks_exact_mut(k * NR).enumerate().for_each(|(panel, out)| pack_panel(out, b, panel, n));
+        let columns = |panel: usize| panel * NR..n.min((panel + 1) * NR);
+        let panels = self.data.par_chunks_exact_mut(k * NR).take(n.div_ceil(NR)).enumerate();
+        panels.for_each(|(panel, out)| pack(out, b, &(0..k), columns(panel)));
     }
 
     /// Packs anew on the calling thread alone: for callers that hold thread-local scratch.
     pub fn fill_here(&mut self, b: View<'_>, k: usize, n: usize) {
         self.resize(b, k, n);
         if k > 0 {
-            self.data.chunks_exact_mut(k * NR).enumerate().for_each(|(panel, out)| pack_panel(out, b, panel, n));
+            let columns = |panel: usize| panel * NR..n.min((panel + 1) * NR);
+            let panels = self.data.chunks_exact_mut(k * NR).take(n.div_ceil(NR)).enumerate();
+            panels.for_each(|(panel, out)| pack(out, b, &(0..k), columns(panel)));
         }
     }
 
     fn resize(&mut self, b: View<'_>, k: usize, n: usize) {
         b.assert_holds(k, n);
         (self.k, self.n) = (k, n);
-        self.data.resize(n.div_ceil(NR) * k * NR, 0.0);
+        grow(&mut self.data, n.div_ceil(NR) * k * NR);
     }
 
     /// Bytes held.
@@ -95,20 +115,122 @@ impl Packed {
     }
 }
 
-fn pack_panel(out: &mut [f32], b: View<'_>, panel: usize, n: usize) {
-    let first = panel * NR;
-    let columns = NR.min(n - first);
-    for (p, row) in out.chunks_exact_mut(NR).enumerate() {
-        let start = p * b.row_stride + first * b.column_stride;
-        if b.column_stride == 1 {
-            row[..columns].copy_from_slice(&b.data[start..start + columns]);
-        } else {
-            for (j, x) in row[..columns].iter_mut().enumerate() {
-                *x = b.data[start + j * b.column_stride];
+/// Packs some columns, at most [`NR`], of some rows of a matrix into rows of [`NR`] values.
+pub(super) fn pack(out: &mut [f32], view: View<'_>, rows: &Range<usize>, columns: Range<usize>) {
+    let start = rows.start * view.row_stride + columns.start * view.column_stride;
+    let (data, width) = (&view.data[start..], columns.len());
+    if view.row_stride == 1 {
+        return kernel::pack_turned(out, data, view.column_stride, (rows.len(), width));
+    }
+    for (p, out) in out.as_chunks_mut::<NR>().0.iter_mut().enumerate().take(rows.len()) {
+        kernel::prefetch(data, (p + AHEAD) * view.row_stride, width);
+        let from = &data[p * view.row_stride..];
+        match from.first_chunk::<NR>() {
+            Some(whole) if width == NR && view.column_stride == 1 => *out = *whole,
+            _ => {
+                let line = from.iter().step_by(view.column_stride.max(1));
+                out.iter_mut().zip(line).take(width).for_each(|(out, x)| *out = *x);
+                out[width..].fill(0.0);
             }
         }
-        row[columns..].fill(0.0);
     }
+}
+
+/// B of a product.
+#[derive(Clone, Copy, Debug)]
+pub enum Right<'a> {
+    /// Some columns of packed panels.
+    Columns {
+        /// The panels.
+        panels: &'a Packed,
+        /// The first column, where a panel begins.
+        from: usize,
+        /// Columns.
+        n: usize,
+    },
+    /// A matrix `[k, n]` as it lies: its rows, or its columns, are contiguous.
+    Lying {
+        /// The elements.
+        view: View<'a>,
+        /// Rows.
+        k: usize,
+        /// Columns.
+        n: usize,
+    },
+}
+
+impl<'a> Right<'a> {
+    /// A row-major matrix of `n` columns.
+    pub fn rows(data: &'a [f32], n: usize) -> Self {
+        Self::Lying { view: View::rows(data, n), k: data.len().checked_div(n).unwrap_or(0), n }
+    }
+
+    /// The transpose of a row-major matrix `[n, k]`.
+    pub fn turned(data: &'a [f32], k: usize) -> Self {
+        Self::Lying { view: View::transposed(data, k), k, n: data.len().checked_div(k).unwrap_or(0) }
+    }
+
+    fn size(&self) -> (usize, usize) {
+        match *self {
+            Self::Columns { panels, n, .. } => (panels.k, n),
+            Self::Lying { k, n, .. } => (k, n),
+        }
+    }
+
+    fn assert_holds(&self) {
+        match *self {
+            Self::Columns { panels, from, n } => {
+                assert!(from + n <= panels.n, "{n} columns from {from} are asked for, of {}", panels.n);
+                assert!(from.is_multiple_of(NR), "column {from} begins no panel");
+            }
+            Self::Lying { view, k, n } => {
+                assert!(view.column_stride == 1 || view.row_stride == 1, "neither rows nor columns are contiguous");
+                view.assert_holds(k, n);
+            }
+        }
+    }
+
+    /// The panels that lie packed, from the row on where `depth` begins; `None` where they have to be copied.
+    fn packed(&self, panel: usize, depth: &Range<usize>) -> Option<*const f32> {
+        match *self {
+            Self::Columns { panels, from, .. } => {
+                Some(panels.data[((from / NR + panel) * panels.k + depth.start) * NR..][..depth.len() * NR].as_ptr())
+            }
+            Self::Lying { .. } => None,
+        }
+    }
+
+    /// Copies some rows of a panel that does not lie packed.
+    fn copy(&self, panel: usize, depth: &Range<usize>, scratch: &mut Vec<f32>) {
+        let Self::Lying { view, n, .. } = *self else { return };
+        let columns = NR.min(n - panel * NR);
+        pack(grow(scratch, depth.len() * NR), view, depth, panel * NR..panel * NR + columns);
+    }
+}
+
+impl<'a> Term<'a> {
+    /// The matrix B and its rows, where it lies unpacked.
+    pub(super) fn lying(&self) -> (View<'a>, usize) {
+        match self.b {
+            Right::Lying { view, k, .. } => (view, k),
+            Right::Columns { .. } => unreachable!("only terms that lie are handed on"),
+        }
+    }
+}
+
+impl<'a> From<&'a Packed> for Right<'a> {
+    fn from(panels: &'a Packed) -> Self {
+        Self::Columns { panels, from: 0, n: panels.n }
+    }
+}
+
+/// One of the products that a sum is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Term<'a> {
+    /// (m, k).
+    pub a: View<'a>,
+    /// (k, n).
+    pub b: Right<'a>,
 }
 
 /// How a product is written.
@@ -132,102 +254,267 @@ impl Write {
     }
 }
 
-struct Shared(*mut f32);
+pub(super) struct Shared(pub(super) *mut f32);
 // SAFETY: the pointer is only used for tiles that no two tasks share.
 unsafe impl Sync for Shared {}
 
-/// `C[m, n] = alpha · A[m, k] · B[k, n] (+ C)` on the calling thread alone: for callers that are one of many tasks and hold
-/// thread-local scratch (a task stolen while waiting for others would need it too).
-pub fn matmul_here(c: &mut [f32], a: View<'_>, m: usize, b: &Packed, write: Write) {
-    if let Some(product) = Product::new(c, a, m, b, write) {
-        product.block(0..m, 0..b.n.div_ceil(NR));
+impl Shared {
+    /// A stretch of what the pointer points into.
+    ///
+    /// # Safety
+    /// The stretch lies in it, and nobody else touches it meanwhile.
+    pub(super) unsafe fn part(&self, start: usize, len: usize) -> &mut [f32] {
+        // SAFETY: the caller's contract.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(start), len) }
     }
 }
 
-/// `C[m, n] = alpha · A[m, k] · B[k, n] (+ C)`, with C row-major of `b.n` columns. Threads split large products.
-pub fn matmul(c: &mut [f32], a: View<'_>, m: usize, b: &Packed, write: Write) {
-    let Some(product) = Product::new(c, a, m, b, write) else { return };
-    let (threads, panels) = (rayon::current_num_threads(), b.n.div_ceil(NR));
-    if threads == 1 || m * b.n * b.k < PARALLEL_FROM {
+/// Runs `0..tasks` on all threads, each taking the next one when it is done with one.
+pub(super) fn share(tasks: usize, work: impl Fn(usize) + Sync) {
+    let threads = rayon::current_num_threads().min(tasks);
+    if threads <= 1 {
+        return (0..tasks).for_each(work);
+    }
+    let next = AtomicUsize::new(0);
+    (0..threads).into_par_iter().with_max_len(1).for_each(|_| {
+        loop {
+            match next.fetch_add(1, Ordering::Relaxed) {
+                task if task < tasks => work(task),
+                _ => break,
+            }
+        }
+    });
+}
+
+/// `C[m, n] = alpha · A[m, k] · B[k, n] (+ C)` on the calling thread alone: for callers that are one of many tasks and hold
+/// thread-local scratch (a task stolen while waiting for others would need it too).
+pub fn matmul_here<'a>(c: &mut [f32], a: View<'a>, m: usize, b: impl Into<Right<'a>>, write: Write) {
+    let terms = [Term { a, b: b.into() }];
+    if let Some(product) = Product::new(c, m, &terms, write) {
+        product.block(0..m, 0..product.n.div_ceil(NR));
+    }
+}
+
+/// `C[m, n] = alpha · A[m, k] · B[k, n] (+ C)`, with C row-major of B's columns. Threads split large products.
+pub fn matmul<'a>(c: &mut [f32], a: View<'a>, m: usize, b: impl Into<Right<'a>>, write: Write) {
+    matmul_sum(c, m, &[Term { a, b: b.into() }], write);
+}
+
+/// `C[m, n] = alpha · Σ A · B (+ C)` over `terms`, each tile summed in registers and written once; the first term by
+/// [`super::strassen`] where that pays.
+pub fn matmul_sum(c: &mut [f32], m: usize, terms: &[Term<'_>], write: Write) {
+    if let [Term { a, b: Right::Lying { view, k, n } }, others @ ..] = terms
+        && let Some(core) = Core::of(m, *k, *n)
+        && others.iter().all(|term| matches!(term.b, Right::Lying { .. }))
+    {
+        assert_eq!(c.len(), m * n, "the output of a {m}×{n} product has the wrong size");
+        a.assert_holds(m, *k);
+        view.assert_holds(*k, *n);
+        for Term { a, b } in others {
+            assert_eq!(b.size().1, *n, "the terms of a sum have the same columns");
+            a.assert_holds(m, b.size().0);
+            b.assert_holds();
+        }
+        let (first, rest) = c.split_at_mut(core.computed() * n);
+        core.multiply(first, (*a, *view), others, write);
+        let terms: Vec<Term<'_>> =
+            terms.iter().map(|term| Term { a: term.a.from_row(core.computed()), b: term.b }).collect();
+        return plain(rest, m - core.computed(), &terms, write);
+    }
+    plain(c, m, terms, write);
+}
+
+/// [`matmul_sum`] with a multiplication for each pair.
+fn plain(c: &mut [f32], m: usize, terms: &[Term<'_>], write: Write) {
+    let Some(product) = Product::new(c, m, terms, write) else { return };
+    let (threads, panels) = (rayon::current_num_threads(), product.n.div_ceil(NR));
+    let depth: usize = terms.iter().map(|t| t.b.size().0).sum();
+    if threads == 1 || m * product.n * depth < PARALLEL_FROM {
         product.block(0..m, 0..panels);
         return;
     }
-    let row_tasks = m.div_ceil(ROWS_PER_BLOCK);
-    let column_tasks = if row_tasks >= 2 * threads { 1 } else { (2 * threads).div_ceil(row_tasks).min(panels) };
+    // Blocks of equal height: all but the last hold a multiple of the tallest kernel's rows. Panels are copied once a block,
+    // so that rows are only split where there are too few panels.
+    let (groups, wanted) = (m.div_ceil(MR_MAX), TASKS_PER_THREAD * threads);
+    let row_tasks = wanted.div_ceil(panels).min(groups.div_ceil(2)).max(m.div_ceil(ROWS_PER_BLOCK));
+    let block = groups.div_ceil(row_tasks) * MR_MAX;
+    let row_tasks = m.div_ceil(block);
+    let column_tasks = wanted.div_ceil(row_tasks).min(panels);
     let panels_each = panels.div_ceil(column_tasks);
-    (0..row_tasks * column_tasks).into_par_iter().for_each(|task| {
-        let (row, column) = (task / column_tasks * ROWS_PER_BLOCK, task % column_tasks * panels_each);
+    share(row_tasks * column_tasks, |task| {
+        let (row, column) = (task / column_tasks * block, task % column_tasks * panels_each);
         if column < panels {
-            product.block(row..m.min(row + ROWS_PER_BLOCK), column..panels.min(column + panels_each));
+            product.block(row..m.min(row + block), column..panels.min(column + panels_each));
         }
     });
 }
 
 struct Product<'a> {
     c: Shared,
-    a: View<'a>,
+    terms: &'a [Term<'a>],
+    n: usize,
     m: usize,
-    b: &'a Packed,
     write: Write,
 }
 
+/// A stretch of one term's inner dimension.
+struct Piece {
+    term: usize,
+    depth: Range<usize>,
+}
+
+/// Copies of what cannot be read well where it lies.
+#[derive(Default)]
+struct Scratch {
+    left: Vec<f32>,
+    right: [Vec<f32>; MAX_TERMS],
+}
+
 thread_local! {
-    static LEFT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 impl<'a> Product<'a> {
     /// Checks the sizes; `None` when there is nothing to sum.
-    fn new(c: &mut [f32], a: View<'a>, m: usize, b: &'a Packed, write: Write) -> Option<Self> {
-        a.assert_holds(m, b.k);
-        assert_eq!(c.len(), m * b.n, "the output of a {m}×{}×{} product has the wrong size", b.k, b.n);
-        if b.k == 0 && !write.accumulate {
+    fn new(c: &mut [f32], m: usize, terms: &'a [Term<'a>], write: Write) -> Option<Self> {
+        let n = terms.first().map_or(0, |t| t.b.size().1);
+        for term in terms {
+            let (k, columns) = term.b.size();
+            assert_eq!(columns, n, "the terms of a sum have the same columns");
+            term.a.assert_holds(m, k);
+            term.b.assert_holds();
+        }
+        assert_eq!(c.len(), m * n, "the output of a {m}×{n} product has the wrong size");
+        assert!(terms.len() <= MAX_TERMS, "a sum has at most {MAX_TERMS} terms");
+        let empty = terms.iter().all(|t| t.b.size().0 == 0);
+        if empty && !write.accumulate {
             c.fill(0.0);
         }
-        (m > 0 && b.n > 0 && b.k > 0).then_some(Self { c: Shared(c.as_mut_ptr()), a, m, b, write })
+        (m > 0 && n > 0 && !empty).then_some(Self { c: Shared(c.as_mut_ptr()), terms, n, m, write })
+    }
+
+    /// What is summed in registers before C is written: pieces of up to [`DEPTH`] together, a short term with its neighbour.
+    fn passes(&self) -> Vec<Vec<Piece>> {
+        let mut passes: Vec<Vec<Piece>> = Vec::new();
+        let mut filled = 0;
+        for (term, t) in self.terms.iter().enumerate() {
+            let k = t.b.size().0;
+            for start in (0..k).step_by(DEPTH) {
+                let depth = start..k.min(start + DEPTH);
+                if passes.is_empty() || filled + depth.len() > DEPTH + DEPTH / 8 {
+                    passes.push(Vec::new());
+                    filled = 0;
+                }
+                filled += depth.len();
+                passes.last_mut().expect("one was pushed before").push(Piece { term, depth });
+            }
+        }
+        passes
     }
 
     /// Computes a rectangle of C: some rows of some panels.
-    fn block(&self, rows: std::ops::Range<usize>, panels: std::ops::Range<usize>) {
+    fn block(&self, rows: Range<usize>, panels: Range<usize>) {
         debug_assert!(rows.end <= self.m);
-        LEFT.with_borrow_mut(|left| {
+        let passes = self.passes();
+        SCRATCH.with_borrow_mut(|Scratch { left, right }| {
             for first in rows.clone().step_by(ROWS_PER_BLOCK) {
                 let block = first..rows.end.min(first + ROWS_PER_BLOCK);
-                for depth in (0..self.b.k).step_by(DEPTH) {
-                    let length = DEPTH.min(self.b.k - depth);
-                    pack_left(left, self.a, block.clone(), depth..depth + length);
+                for (number, pass) in passes.iter().enumerate() {
+                    let left = self.left(left, pass, &block);
+                    let accumulate = self.write.accumulate || number > 0;
                     for panel in panels.clone() {
-                        self.panel(left, block.clone(), panel, depth..depth + length);
+                        for (piece, scratch) in pass.iter().zip(right.iter_mut()) {
+                            self.terms[piece.term].b.copy(panel, &piece.depth, scratch);
+                        }
+                        let mut factors = self.factors(pass, &left, right, panel);
+                        self.panel(&mut factors[..pass.len()], &block, panel, accumulate);
                     }
                 }
             }
         });
     }
 
-    fn panel(&self, left: &[f32], rows: std::ops::Range<usize>, panel: usize, depth: std::ops::Range<usize>) {
-        let (n, length, isa) = (self.b.n, depth.len(), kernel::isa());
-        let right = &self.b.data[(panel * self.b.k + depth.start) * NR..][..length * NR];
-        let mut row = rows.start;
-        let mut at = 0;
-        while row < rows.end {
-            let height = kernel_rows(rows.end - row);
-            let tile = Tile {
-                c: self.c.0.wrapping_add(row * n + panel * NR),
-                row_stride: n,
-                columns: NR.min(n - panel * NR),
-                alpha: self.write.alpha,
-                accumulate: self.write.accumulate || depth.start > 0,
-            };
-            // SAFETY: `left[at..]` holds height × length packed values, `right` a whole panel piece; the tile lies in C,
-            // whose size was asserted, and tasks own disjoint rectangles.
-            unsafe { kernel::run(isa, height, length, left[at..].as_ptr(), right.as_ptr(), tile) };
-            at += height * length;
+    /// Where the rows of A of each piece lie: in A, or copied together where they would crowd each other out of the cache.
+    fn left(&self, scratch: &mut Vec<f32>, pass: &[Piece], rows: &Range<usize>) -> Vec<(*const f32, usize, usize)> {
+        scratch.clear();
+        let crowded = |view: &View<'_>| view.column_stride == 1 && view.row_stride.is_multiple_of(ALIASING);
+        let width = |piece: &Piece| piece.depth.len() + 16;
+        for piece in pass.iter().filter(|piece| crowded(&self.terms[piece.term].a)) {
+            let view = self.terms[piece.term].a;
+            for row in rows.clone() {
+                scratch.extend_from_slice(&view.data[row * view.row_stride..][piece.depth.clone()]);
+                scratch.resize(scratch.len() + 16, 0.0);
+            }
+        }
+        let mut copied = 0;
+        let place = |piece: &Piece| {
+            let view = self.terms[piece.term].a;
+            if crowded(&view) {
+                let start = copied;
+                copied += rows.len() * width(piece);
+                return (scratch[start..].as_ptr(), width(piece), 1);
+            }
+            let start = rows.start * view.row_stride + piece.depth.start * view.column_stride;
+            (view.data[start..].as_ptr(), view.row_stride, view.column_stride)
+        };
+        pass.iter().map(place).collect()
+    }
+
+    /// The products that one panel sums.
+    fn factors(
+        &self,
+        pass: &[Piece],
+        left: &[(*const f32, usize, usize)],
+        right: &[Vec<f32>],
+        panel: usize,
+    ) -> [Factors; MAX_TERMS] {
+        let mut factors = [EMPTY; MAX_TERMS];
+        for (i, (piece, (a, a_row, a_column))) in pass.iter().zip(left).enumerate() {
+            let b = self.terms[piece.term].b.packed(panel, &piece.depth).unwrap_or_else(|| right[i].as_ptr());
+            factors[i] = Factors { k: piece.depth.len(), a: *a, a_row: *a_row, a_column: *a_column, b };
+        }
+        factors
+    }
+
+    /// All rows of a block against one panel.
+    fn panel(&self, factors: &mut [Factors], rows: &Range<usize>, panel: usize, accumulate: bool) {
+        let isa = kernel::isa();
+        let mut tile = Tile {
+            c: self.c.0.wrapping_add(rows.start * self.n + panel * NR),
+            row_stride: self.n,
+            columns: NR.min(self.n - panel * NR),
+            alpha: self.write.alpha,
+            accumulate,
+        };
+        let mut row = 0;
+        while row < rows.len() {
+            let height = kernel_rows(rows.len() - row);
+            // SAFETY: views were checked to hold m × k elements, panels hold k × NR; the tile lies in C, whose size was
+            // asserted; tasks own disjoint rectangles.
+            unsafe { kernel::run(isa, height, factors, &[tile]) };
+            for factors in &mut *factors {
+                factors.a = factors.a.wrapping_add(height * factors.a_row);
+            }
+            tile = tile.below(height);
             row += height;
         }
     }
 }
 
+/// More terms than anyone sums.
+const MAX_TERMS: usize = 8;
+const EMPTY: Factors = Factors { k: 0, a: std::ptr::null(), a_row: 0, a_column: 0, b: std::ptr::null() };
+
+/// Makes room without clearing what is there.
+pub fn grow(scratch: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if scratch.len() < len {
+        scratch.resize(len, 0.0);
+    }
+    &mut scratch[..len]
+}
+
 /// The tallest kernel that fits into the rows left.
-fn kernel_rows(left: usize) -> usize {
+pub(super) fn kernel_rows(left: usize) -> usize {
     match left {
         MR_MAX.. => 12,
         8.. => 8,
@@ -237,30 +524,25 @@ fn kernel_rows(left: usize) -> usize {
     }
 }
 
-fn pack_left(out: &mut Vec<f32>, a: View<'_>, rows: std::ops::Range<usize>, depth: std::ops::Range<usize>) {
-    out.clear();
-    out.resize(rows.len() * depth.len(), 0.0);
-    let mut rest = out.as_mut_slice();
-    let mut row = rows.start;
-    while row < rows.end {
-        let height = kernel_rows(rows.end - row);
-        let (group, tail) = rest.split_at_mut(height * depth.len());
-        if a.row_stride == 1 {
-            for (p, out) in group.chunks_exact_mut(height).enumerate() {
-                out.copy_from_slice(&a.data[row + (depth.start + p) * a.column_stride..][..height]);
-            }
-        } else {
-            for i in 0..height {
-                let start = (row + i) * a.row_stride + depth.start * a.column_stride;
-                let line = a.data[start..].iter().step_by(a.column_stride.max(1));
-                for (out, x) in group[i..].iter_mut().step_by(height).zip(line) {
-                    *out = *x;
-                }
-            }
+/// What the kernel does in a second on all threads with operands in the first-level cache: the multipliers' rate, in
+/// multiplications and additions.
+pub fn peak_flops() -> f64 {
+    const DEPTH: usize = 128;
+    const ROUNDS: usize = 20_000;
+    let threads = rayon::current_num_threads();
+    let once = || {
+        let (a, b, mut c) = (vec![0.5_f32; MR_MAX * DEPTH], vec![0.25_f32; DEPTH * NR], vec![0.0_f32; MR_MAX * NR]);
+        let factors = [Factors { k: DEPTH, a: a.as_ptr(), a_row: DEPTH, a_column: 1, b: b.as_ptr() }];
+        let tile = Tile { c: c.as_mut_ptr(), row_stride: NR, columns: NR, alpha: 1.0, accumulate: false };
+        for _ in 0..ROUNDS {
+            // SAFETY: the operands hold 12 × 128, 128 × 32 and 12 × 32 values.
+            unsafe { kernel::run(kernel::isa(), MR_MAX, &factors, &[tile]) };
         }
-        rest = tail;
-        row += height;
-    }
+        std::hint::black_box(c[0]);
+    };
+    let begun = Instant::now();
+    (0..threads).into_par_iter().with_max_len(1).for_each(|_| once());
+    2.0 * (threads * ROUNDS * MR_MAX * DEPTH * NR) as f64 / begun.elapsed().as_secs_f64()
 }
 
 /// The same product in three plain loops: the reference for tests.

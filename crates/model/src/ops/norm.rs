@@ -52,18 +52,25 @@ fn lanes(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
 
 /// `y = (x - mean) / σ · (weight + offset) + bias` for each row of `x` (rows, d).
 pub fn norm_forward(y: &mut [f32], x: &[f32], weights: NormWeights<'_>) {
+    let chunk = weights.weight.len() * ROWS_PER_TASK;
+    if y.len() <= chunk {
+        // A few rows cost less than asking other threads.
+        return norm_rows(y, x, weights);
+    }
+    y.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(y, x)| norm_rows(y, x, weights));
+}
+
+fn norm_rows(y: &mut [f32], x: &[f32], weights: NormWeights<'_>) {
     let d = weights.weight.len();
-    y.par_chunks_mut(d * ROWS_PER_TASK).zip(x.par_chunks(d * ROWS_PER_TASK)).for_each(|(ys, xs)| {
-        for (y, x) in ys.chunks_exact_mut(d).zip(xs.chunks_exact(d)) {
-            let (mean, scale) = weights.statistics(x);
-            for ((y, x), w) in y.iter_mut().zip(x).zip(weights.weight) {
-                *y = (x - mean) * scale * (w + weights.offset);
-            }
-            if let Some(bias) = weights.bias {
-                y.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
-            }
+    for (y, x) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
+        let (mean, scale) = weights.statistics(x);
+        for ((y, x), w) in y.iter_mut().zip(x).zip(weights.weight) {
+            *y = (x - mean) * scale * (w + weights.offset);
         }
-    });
+        if let Some(bias) = weights.bias {
+            y.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+        }
+    }
 }
 
 /// Adds the gradient with respect to the input onto `d_x` and, when asked, those of weight and bias.

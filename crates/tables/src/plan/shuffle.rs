@@ -25,15 +25,20 @@ pub(super) fn of(stage: &str, plan: &dyn ExecutionPlan) -> Vec<Shuffle> {
 
 fn walk(stage: &str, plan: &dyn ExecutionPlan, found: &mut Vec<Shuffle>) {
     if let Some(keys) = keys_of(plan) {
-        let metrics = plan.metrics();
-        let sum = |name: &str| {
-            let value = metrics.as_ref().and_then(|all| all.sum_by_name(name));
-            value.map_or(0, |value| value.as_usize() as u64)
-        };
-        found.push(Shuffle { stage: stage.into(), keys, rows: sum("output_rows"), bytes: sum("output_bytes") });
+        let (rows, bytes) = (input(plan, "output_rows"), input(plan, "output_bytes"));
+        found.push(Shuffle { stage: stage.into(), keys, rows, bytes });
     }
     for child in plan.children() {
         walk(stage, child.as_ref(), found);
+    }
+}
+
+/// What came into a repartitioning, which counts nothing itself: what the nearest plan below that counts put out.
+fn input(plan: &dyn ExecutionPlan, name: &str) -> u64 {
+    let Some(below) = plan.children().first().copied() else { return 0 };
+    match below.metrics().and_then(|all| all.sum(|metric| metric.value().name() == name)) {
+        Some(value) => value.as_usize() as u64,
+        None => input(below.as_ref(), name),
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn run(args: &cli::Demo) -> Result<()> {
     prepare::summary(&dataset.manifest.report).iter().for_each(say::note);
 
     step(3, "tuning a LoRA adapter");
-    tune::tune(&recipe, &at("run"))?;
+    tune::tune(&recipe, &at("run"), false)?;
 
     step(4, "evaluating: base against tuned against two classical baselines");
     let examination = cli::Eval::new(at("run/model"), Some(at("base")), at("data"), at("report"));

@@ -9,6 +9,7 @@ use super::check;
 use super::mistake::{Wrong, suggest};
 use super::prepare_section::prepare;
 use super::reader::{Any, Reader};
+use super::sweep_section::sweep;
 use super::{
     HeadRecipe, LoraRecipe, ModelRecipe, PrecisionRecipe, Recipe, ScheduleRecipe, Start, TrainLength, TrainRecipe,
     Warmup,
@@ -23,6 +24,7 @@ pub(super) fn recipe(mut reader: Reader<'_>) -> Recipe {
         model: reader.section("model").map(model),
         lora: reader.section("lora").map(lora),
         train: reader.section("train").map(train),
+        sweep: reader.section("sweep").map(sweep),
     };
     contradictions(&recipe, &reader);
     reader.finish();

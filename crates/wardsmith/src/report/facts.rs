@@ -162,7 +162,7 @@ pub(super) fn reading(report: &Report) -> Element {
 }
 
 /// Names with their values.
-fn pairs(pairs: &[(String, String)]) -> Element {
+pub(super) fn pairs(pairs: &[(String, String)]) -> Element {
     let pair = |(name, value): &(String, String)| [text_in("dt", name), text_in("dd", value)];
     el("dl").children(pairs.iter().flat_map(pair))
 }

@@ -23,15 +23,18 @@ pub(super) fn html(report: &Report) -> String {
         facts::run(report),
         Some(facts::reading(report)),
     ];
-    let body = el("body")
-        .child(header(report))
-        .child(el("main").children(sections.into_iter().flatten()))
-        .child(el("footer").child(text_in("p", "The numbers behind this page stand beside it in report.json.")));
-    let page = el("html").with("lang", "en").child(head(report)).child(body);
+    let main = el("main").children(sections.into_iter().flatten());
+    document(&report.title, header(report), main, "The numbers behind this page stand beside it in report.json.")
+}
+
+/// A page that loads nothing from elsewhere.
+pub(super) fn document(title: &str, header: Element, main: Element, footer: &str) -> String {
+    let body = el("body").child(header).child(main).child(el("footer").child(text_in("p", footer)));
+    let page = el("html").with("lang", "en").child(head(title)).child(body);
     format!("<!DOCTYPE html>\n{page}\n")
 }
 
-fn head(report: &Report) -> Element {
+fn head(title: &str) -> Element {
     let meta = |name: &'static str, content: &'static str| el("meta").with("name", name).with("content", content);
     el("head")
         .child(el("meta").with("charset", "utf-8"))
@@ -42,7 +45,7 @@ fn head(report: &Report) -> Element {
         )
         .child(meta("viewport", "width=device-width, initial-scale=1"))
         .child(meta("color-scheme", "light dark"))
-        .child(text_in("title", &report.title))
+        .child(text_in("title", title))
         .child(Element::style_sheet())
 }
 

@@ -75,7 +75,8 @@ pub(super) fn comparisons(report: &Report) -> Option<Element> {
     Some(section.children(report.comparisons.iter().map(comparison)))
 }
 
-fn comparison(comparison: &Comparison) -> Element {
+/// One comparison's differences.
+pub(super) fn comparison(comparison: &Comparison) -> Element {
     let name = format!("{} − {}", comparison.candidate, comparison.reference);
     let head = ["Metric", "Difference", "95 % interval", "n", &comparison.candidate].map(|title| {
         match title == comparison.candidate {

@@ -133,7 +133,7 @@ pub(super) fn decimals(number: f64, places: usize) -> String {
 }
 
 /// A number with about three significant digits.
-fn significant(number: f64) -> String {
+pub(super) fn significant(number: f64) -> String {
     match number.abs() {
         large if large >= 1e7 && large.is_finite() => format!("{number:.2e}"),
         hundreds if hundreds >= 100.0 => decimals(number, 0),

@@ -51,3 +51,33 @@ pub(crate) fn feeds(folder: &Path) {
     let catalogue = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/demo/cwe.xml");
     std::fs::copy(catalogue, folder.join("cwe.xml")).unwrap();
 }
+
+/// A recipe of a tiny language model on `data` with `tokenizer`, which [`tiny`] makes; keys of `[train]` may follow.
+pub(crate) const TINY: &str = r#"
+name = "tiny"
+seed = 5
+[model]
+tokenizer = "tokenizer"
+init = { model_type = "llama", hidden_size = 32, intermediate_size = 64, num_hidden_layers = 2, num_attention_heads = 2, max_position_embeddings = 128 }
+[train]
+dataset = "data"
+max_len_tokens = 96
+tokens_per_pack = 512
+warmup_steps = 5
+learning_rate = 1e-3
+eval_every_steps = 10
+eval_max_examples = 20
+save_every_steps = 7
+"#;
+
+/// Makes `data` and `tokenizer` in the folder, and the recipe `tiny.toml`: [`TINY`] and what follows it.
+pub(crate) fn tiny(at: &Path, more: &str) {
+    feeds(at);
+    std::fs::write(at.join("tiny.toml"), format!("{TINY}{more}")).unwrap();
+    let source = ["--source", "cvelist=feed.jsonl", "--source", "cwe=cwe.xml"];
+    let prepare = [&["prepare"][..], &source, &["--task", "document", "--out", "data"]].concat();
+    for args in [&prepare[..], &["tokenizer", "--data", "data", "--vocab", "600", "--out", "tokenizer"]] {
+        let (good, text) = run(at, args);
+        assert!(good, "{text}");
+    }
+}

@@ -4,9 +4,12 @@
 mod advisories;
 mod broken_input;
 mod common;
+mod compare;
 mod export;
 mod fetch;
+mod memory;
 mod pipeline;
 mod private;
 mod real_feeds;
 mod resume;
+mod sweep;

@@ -1,0 +1,4 @@
+//! Models in the formats of other programs.
+
+pub mod gguf;
+pub mod gguf_tokenizer;

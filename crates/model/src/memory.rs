@@ -1,0 +1,403 @@
+//! How much memory a run needs, before any of it is taken: arithmetic from a [`DecoderSpec`] and the shape of a batch.
+//!
+//! [`Setting::parts`] is the one table: a line for each thing that lies in memory, and in which of the phases (loading,
+//! stepping, saving) it does. Whoever changes what the engine keeps changes a line there. Nothing here knows of the
+//! allocator or of what the program already holds; the caller adds that.
+
+use serde_json::Value;
+
+use crate::error::Result;
+use crate::families::config::Config;
+use crate::families::family_of;
+use crate::head::rows_per_block;
+use crate::ops::kernel::NR;
+use crate::ops::matmul::DEPTH;
+use crate::spec::{BlockKind, DecoderSpec, NameMap, NormKind, Positions, QkNorm, QkvLayout};
+
+/// Bytes of a value.
+const WIDTH: u64 = 4;
+
+/// The spec and the names of a `config.json`, without its weights.
+///
+/// # Errors
+/// An unknown family, or options that are refused.
+pub fn spec_of(config: Value) -> Result<(DecoderSpec, NameMap)> {
+    let config = Config::new(config);
+    let family = family_of(&config)?;
+    Ok((family.spec(&config)?, family.names()))
+}
+
+/// The spec and the names of a model folder.
+///
+/// # Errors
+/// As [`spec_of`], and a `config.json` that cannot be read.
+pub fn spec_of_folder(folder: &std::path::Path) -> Result<(DecoderSpec, NameMap)> {
+    spec_of(Config::read(folder)?.json)
+}
+
+/// What is trained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trained {
+    /// Every tensor.
+    All,
+    /// Pairs of this rank on the linear layers that end in these names, and a classifier's head.
+    Lora {
+        /// Rank of the pairs.
+        rank: usize,
+        /// Last parts of names.
+        targets: Vec<String>,
+    },
+}
+
+/// A run, as far as memory is concerned.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The decoder.
+    pub spec: DecoderSpec,
+    /// What its layers are called.
+    pub names: NameMap,
+    /// Labels, for a classifier.
+    pub classes: Option<usize>,
+    /// What is trained.
+    pub trained: Trained,
+    /// Tokens of the largest pack.
+    pub pack_tokens: usize,
+    /// Supervised positions of that pack.
+    pub pack_targets: usize,
+    /// Tokens of the longest document.
+    pub document_tokens: usize,
+    /// Threads.
+    pub threads: usize,
+    /// Bytes of the weights' files, which are read whole; 0 for random weights.
+    pub stored_bytes: u64,
+    /// Bytes of a saved weight.
+    pub saved_width: u64,
+}
+
+/// When something lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// While the weights are read and packed.
+    Loading,
+    /// While a step is made.
+    Stepping,
+    /// While a checkpoint is written.
+    Saving,
+    /// While the finished model is written.
+    Finishing,
+}
+
+impl Phase {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Loading, Self::Stepping, Self::Saving, Self::Finishing];
+}
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// What it is.
+    pub name: &'static str,
+    /// Its size.
+    pub bytes: u64,
+    /// When it is there.
+    pub phases: &'static [Phase],
+}
+
+/// A linear layer's shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LinearShape {
+    name: String,
+    inputs: u64,
+    outputs: u64,
+    bias: bool,
+}
+
+impl LinearShape {
+    fn weights(&self) -> u64 {
+        self.inputs * self.outputs + if self.bias { self.outputs } else { 0 }
+    }
+
+    fn pair(&self, rank: u64) -> u64 {
+        rank * (self.inputs + self.outputs)
+    }
+}
+
+/// Values of a packed (k, n) matrix.
+fn packed(k: u64, n: u64) -> u64 {
+    n.div_ceil(NR as u64) * NR as u64 * k
+}
+
+/// Values, by what they are; all are 4 bytes wide.
+struct Values {
+    weights: u64,
+    trained: u64,
+    rotary: u64,
+    kept: u64,
+    wider: u64,
+    working: u64,
+    sums: u64,
+    scratch: u64,
+}
+
+impl Setting {
+    /// What lies in memory, and when.
+    pub fn parts(&self) -> Vec<Part> {
+        use Phase::{Finishing, Loading, Saving, Stepping};
+        const ALWAYS: &[Phase] = &Phase::ALL;
+        const TRAINING: &[Phase] = &[Stepping, Saving];
+        let v = self.values();
+        let part = |name, values: u64, phases| Part { name, bytes: values * WIDTH, phases };
+        let saved = (v.weights * self.saved_width).div_ceil(WIDTH);
+        vec![
+            part("weights", v.weights, ALWAYS),
+            part("rotary angles", v.rotary, ALWAYS),
+            Part { name: "the base's file", bytes: self.stored_bytes, phases: &[Loading] },
+            part("gradients", v.trained, TRAINING),
+            part("optimiser moments", 2 * v.trained, TRAINING),
+            part("activations kept for the backward pass", v.kept, TRAINING),
+            part("room in buffers that are wider than what they keep", v.wider, TRAINING),
+            part("working buffers", v.working, TRAINING),
+            part("sums of quadrants in large products", v.sums, TRAINING),
+            part("scratch of all threads", v.scratch, ALWAYS),
+            // Weights and moments are encoded, then laid behind one another.
+            part("checkpoint being written", 6 * v.trained, &[Saving]),
+            part("model being written", 2 * saved, &[Finishing]),
+        ]
+    }
+
+    /// The most bytes of any phase.
+    pub fn peak_bytes(&self) -> u64 {
+        let parts = self.parts();
+        let of = |phase: &Phase| parts.iter().filter(|p| p.phases.contains(phase)).map(|p| p.bytes).sum();
+        Phase::ALL.iter().map(of).max().unwrap_or(0)
+    }
+
+    /// Trainable values.
+    pub fn trained_values(&self) -> u64 {
+        self.values().trained
+    }
+
+    /// Multiplications and additions of one step's forward and backward pass over `tokens` tokens in documents of
+    /// `document_tokens`: two a weight forward, two for the gradient of what flows, two for that of a trained weight.
+    pub fn operations(&self, tokens: u64, targets: u64, document_tokens: u64) -> f64 {
+        let spec = &self.spec;
+        let blocks: u64 = self.linears().iter().map(|l| l.inputs * l.outputs).sum();
+        let head = (self.classes.unwrap_or(spec.vocab) * spec.hidden) as u64;
+        let all = self.trained == Trained::All;
+        let passes = if all { 3.0 } else { 2.0 };
+        // Scores and their product with the values are made twice, and four products more go backward; all of (n, n).
+        let attention = 16.0 * (spec.layers() * spec.heads * spec.head_dim) as f64 * (tokens * document_tokens) as f64;
+        let pairs = 6.0 * self.pairs().iter().map(|(l, rank)| l.pair(*rank)).sum::<u64>() as f64 * tokens as f64;
+        2.0 * passes * (blocks as f64 * tokens as f64 + head as f64 * targets as f64) + attention + pairs
+    }
+
+    fn values(&self) -> Values {
+        let (spec, linears, pairs) = (&self.spec, self.linears(), self.pairs());
+        let d = spec.hidden as u64;
+        let head = LinearShape {
+            name: String::new(),
+            inputs: d,
+            outputs: self.classes.unwrap_or(spec.vocab) as u64,
+            bias: false,
+        };
+        let norms = self.norms();
+        let positions = if let Positions::Learned { length } = spec.positions { length as u64 * d } else { 0 };
+        let own_head = if self.classes.is_some() || !spec.tied { head.weights() } else { 0 };
+        let blocks: u64 = linears.iter().map(LinearShape::weights).sum();
+        let base = spec.vocab as u64 * d + positions + norms + blocks + own_head;
+        let adapter: u64 = pairs.iter().map(|(linear, rank)| linear.pair(*rank)).sum();
+        let trained = match self.trained {
+            Trained::All => base,
+            Trained::Lora { .. } => adapter + if self.classes.is_some() { head.weights() } else { 0 },
+        };
+        let rotary = match &spec.positions {
+            Positions::Rotary { turns, length, .. } => turns.iter().map(|turn| (length * turn.dims) as u64).sum(),
+            _ => 0,
+        };
+        Values {
+            weights: base + adapter,
+            trained,
+            rotary,
+            kept: self.kept(),
+            wider: self.wider(),
+            working: self.working(&head),
+            sums: self.sums(&linears, &head),
+            scratch: self.scratch(),
+        }
+    }
+
+    /// Values of all norms.
+    fn norms(&self) -> u64 {
+        let spec = &self.spec;
+        let in_block = match spec.block {
+            BlockKind::PreNorm | BlockKind::PostNorm => 2,
+            BlockKind::Sandwich => 4,
+            BlockKind::Parallel => {
+                if self.names.mlp_norm.is_empty() {
+                    1
+                } else {
+                    2
+                }
+            }
+        };
+        let heads = match spec.qk_norm {
+            QkNorm::None => 0,
+            QkNorm::PerHead => 2 * spec.head_dim,
+            QkNorm::FullWidth => (spec.heads + spec.kv_heads) * spec.head_dim,
+        };
+        let blocks = spec.layers() * (in_block * spec.hidden + heads);
+        let width = if spec.norm == NormKind::Layer { 2 } else { 1 };
+        (width * (blocks + spec.hidden * (1 + usize::from(spec.embedding_norm)))) as u64
+    }
+
+    /// Of each block: its input, the middle, queries, keys, values, attended heads, and what goes into the activation.
+    fn kept(&self) -> u64 {
+        let spec = &self.spec;
+        let (query, key) = (spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim);
+        let inner = spec.inner * if spec.gated { 2 } else { 1 };
+        let block = 2 * spec.hidden + 2 * query + 2 * key + inner;
+        let embedded = if spec.embedding_norm { spec.hidden } else { 0 };
+        (self.pack_tokens * (spec.layers() * block + embedded)) as u64
+    }
+
+    /// The buffer of a feed-forward block's inner values is free after it, and the next block takes it for what it keeps,
+    /// unless it is more than twice as wide.
+    fn wider(&self) -> u64 {
+        let spec = &self.spec;
+        if spec.inner / 2 > spec.hidden {
+            return 0;
+        }
+        (self.pack_tokens * spec.layers() * spec.inner.saturating_sub(spec.hidden)) as u64
+    }
+
+    /// What is free again after its use, and so is there once: the most of the head, a feed-forward block's backward
+    /// pass and an attention's.
+    fn working(&self, head: &LinearShape) -> u64 {
+        let spec = &self.spec;
+        let (t, d) = (self.pack_tokens as u64, spec.hidden as u64);
+        let (query, key) = ((spec.heads * spec.head_dim) as u64, (spec.kv_heads * spec.head_dim) as u64);
+        let rows = rows_per_block(head.outputs as usize, self.pack_targets).min(self.pack_targets);
+        let logits = rows as u64 * head.outputs;
+        let at_head = 2 * t * d + 4 * self.pack_targets as u64 * d + logits;
+        let feed_forward = t * (3 * d + spec.inner as u64 * if spec.gated { 3 } else { 2 });
+        let attention = t * (3 * d + 3 * query + 2 * key);
+        at_head.max(feed_forward).max(attention)
+    }
+
+    /// Large products are made of seven smaller ones: for one slice of the inner dimension A's two diagonal quadrants and
+    /// five sums, each a quarter of it (`ops/strassen.rs`).
+    fn sums(&self, linears: &[LinearShape], head: &LinearShape) -> u64 {
+        let rows = self.pack_tokens as u64;
+        let depth =
+            linears.iter().chain([head]).map(|l| l.inputs.max(l.outputs)).max().unwrap_or(0).min(2 * DEPTH as u64);
+        if rows < 96 { 0 } else { 7 * (rows / 2) * (depth / 2 + 16) }
+    }
+
+    /// Of each thread: panels of B with their sum, and an attention's probabilities with their gradient.
+    fn scratch(&self) -> u64 {
+        let n = self.document_tokens as u64;
+        let head = self.spec.head_dim as u64;
+        self.threads as u64 * (6 * (DEPTH * NR) as u64 + 2 * 48 * n + 6 * packed(n, head).max(packed(head, n)))
+    }
+
+    /// Every linear layer of the blocks.
+    fn linears(&self) -> Vec<LinearShape> {
+        let (spec, names) = (&self.spec, &self.names);
+        let (d, inner) = (spec.hidden as u64, spec.inner as u64);
+        let (query, key) = ((spec.heads * spec.head_dim) as u64, (spec.kv_heads * spec.head_dim) as u64);
+        let (qkv, mlp) = (spec.biases.qkv, spec.biases.mlp);
+        let mut block: Vec<(&str, u64, u64, bool)> = match spec.qkv {
+            QkvLayout::FusedByHead | QkvLayout::FusedByPart => vec![(names.q, d, query + 2 * key, qkv)],
+            QkvLayout::Separate => vec![(names.q, d, query, qkv), (names.k, d, key, qkv), (names.v, d, key, qkv)],
+        };
+        block.push((names.output, query, d, spec.biases.output));
+        if spec.gated && !spec.fused_gate {
+            block.push((names.gate, d, inner, mlp));
+        }
+        let up = if spec.fused_gate { 2 * inner } else { inner };
+        block.extend([(names.up, d, up, mlp), (names.down, inner, d, mlp)]);
+        let shape = |layer: usize, (name, inputs, outputs, bias): &(&str, u64, u64, bool)| LinearShape {
+            name: names.in_block(layer, name),
+            inputs: *inputs,
+            outputs: *outputs,
+            bias: *bias,
+        };
+        (0..spec.layers()).flat_map(|layer| block.iter().map(move |one| shape(layer, one))).collect()
+    }
+
+    /// The layers that get a pair, with its rank.
+    fn pairs(&self) -> Vec<(LinearShape, u64)> {
+        let Trained::Lora { rank, targets } = &self.trained else { return Vec::new() };
+        let hit = |name: &str| targets.iter().any(|t| name == t || name.ends_with(&format!(".{t}")));
+        self.linears().into_iter().filter(|linear| hit(&linear.name)).map(|linear| (linear, *rank as u64)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapter::{self, LoraConfig};
+    use crate::checkpoint::{Wanted, initialise, load};
+    use crate::{Model, Purpose};
+    use std::path::{Path, PathBuf};
+
+    fn folder(family: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/parity").join(family)
+    }
+
+    fn setting(family: &str, classes: Option<usize>, trained: Trained) -> Setting {
+        let (spec, names) = spec_of_folder(&folder(family)).unwrap();
+        let (pack_tokens, pack_targets, document_tokens, threads) = (512, 100, 64, 2);
+        let (stored_bytes, saved_width) = (0, 4);
+        Setting {
+            spec,
+            names,
+            classes,
+            trained,
+            pack_tokens,
+            pack_targets,
+            document_tokens,
+            threads,
+            stored_bytes,
+            saved_width,
+        }
+    }
+
+    fn agrees(setting: &Setting, model: &Model, what: &str) {
+        let values = setting.values();
+        assert_eq!(values.weights, model.params.count(false) as u64, "{what}: weights");
+        assert_eq!(values.trained, model.params.count(true) as u64, "{what}: trained");
+    }
+
+    #[test]
+    fn counts_of_every_family_are_those_of_the_model() {
+        for family in crate::families::ALL.iter().map(|family| family.model_type()) {
+            let (_, names) = spec_of_folder(&folder(family)).unwrap();
+            let targets = [names.q, names.down].map(|name| name.rsplit('.').next().unwrap());
+            let mut model = load(&folder(family), &Wanted::AsStored, Purpose::Training).unwrap();
+            model.train_all();
+            agrees(&setting(family, None, Trained::All), &model, family);
+            let targets: Vec<String> = targets.into_iter().map(str::to_owned).collect();
+            let mut model = load(&folder(family), &Wanted::AsStored, Purpose::Training).unwrap();
+            let config = LoraConfig { r: 4, lora_alpha: 8.0, target_modules: targets.clone() };
+            adapter::attach(&mut model, &config, 0).unwrap();
+            agrees(&setting(family, None, Trained::Lora { rank: 4, targets }), &model, family);
+            let json = Config::read(&folder(family)).unwrap().json;
+            let labels = ["a", "b", "c"].map(str::to_owned).to_vec();
+            let mut model = initialise(json, Some(labels), 1, Purpose::Training).unwrap();
+            model.train_all();
+            agrees(&setting(family, Some(3), Trained::All), &model, family);
+        }
+    }
+
+    #[test]
+    fn a_larger_pack_needs_more_and_an_adapter_less() {
+        let all = setting("llama", None, Trained::All);
+        let larger = Setting { pack_tokens: 1024, ..all.clone() };
+        assert!(larger.peak_bytes() > all.peak_bytes());
+        let adapter = Setting { trained: Trained::Lora { rank: 2, targets: vec!["q_proj".into()] }, ..all.clone() };
+        assert!(adapter.peak_bytes() < all.peak_bytes());
+        assert!(adapter.operations(100, 10, 20) < all.operations(100, 10, 20));
+        assert!(all.parts().iter().all(|part| !part.phases.is_empty()));
+    }
+}
