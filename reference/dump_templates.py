@@ -3,7 +3,7 @@
     python dump_templates.py [--out ../fixtures/chat]
 
 The templates are small and our own, in the style of those that model folders hold: ChatML with tools, Llama 3's headers,
-Mistral's [INST], Gemma's turns, Qwen3's thoughts. A case that a template refuses has `refused`, its words.
+Mistral's [INST], Gemma's turns, Qwen3's thoughts. A case that a template refuses has `refused`, its words; `learned` is what a template marks as the assistant's.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from pathlib import Path
 import jinja2
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
+from transformers.utils.chat_template_utils import render_jinja_template
 
 ASK, TELL = dict(role="user", content=" Which CWE is <b>“this”</b>?\n"), dict(role="assistant", content=" CWE-79.\n")
 SYSTEM = dict(role="system", content="You weigh\tweaknesses. ")
@@ -69,6 +70,16 @@ def render(source, messages, tools, prompt):
         return None
 
 
+def learned(source, messages):
+    """What stands between `{% generation %}` and its end, for talks that the assistant ends in plain words."""
+    plain = all(message.keys() == {"role", "content"} for message in messages)
+    if "endgeneration" not in source or not plain or messages[-1]["role"] != "assistant":
+        return {}
+    texts, spans = render_jinja_template([messages], chat_template=source, return_assistant_tokens_mask=True, bos_token="<s>",
+                                         eos_token="</s>")
+    return {"learned": [texts[0][start:end] for start, end in spans[0]]}
+
+
 def cases(out):
     for template in TEMPLATES:
         source = (out / f"{template}.jinja").read_text(encoding="utf8")
@@ -76,7 +87,10 @@ def cases(out):
             for tools, prompt in ((None, False), (None, True), ([TOOL, OTHER], True)):
                 found = render(source, messages, tools, prompt)
                 if found is not None:
-                    yield dict(template=template, chat=name, tools=tools is not None, add_generation_prompt=prompt, **found)
+                    case = dict(template=template, chat=name, tools=tools is not None, add_generation_prompt=prompt, **found)
+                    if "text" in found and not tools and not prompt:
+                        case |= learned(source, messages)
+                    yield case
 
 
 def main():

@@ -4,9 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-use wardsmith_records::conversation::Message;
-use wardsmith_tokens::{Result, SpecialToken, SpecialTokens, Template};
+use serde_json::{Value, json};
+use wardsmith_records::conversation::{Conversation, Message};
+use wardsmith_tokens::{Limits, Renderer, Result, SpecialToken, SpecialTokens, Template, Tokenizer, train_bpe};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/chat")
@@ -46,6 +46,49 @@ fn every_case_renders_as_in_python() {
         let prompt = case["add_generation_prompt"].as_bool().unwrap();
         assert_as_expected(template(&case["template"]).apply_json(chat, tools, prompt), case);
     }
+}
+
+/// A tokenizer in whose vocabulary the templates' end tokens stand, with a template.
+fn renderer(name: &str) -> Renderer {
+    let folder = tempfile::tempdir().unwrap();
+    train_bpe(std::iter::repeat_n("A few words, no more.".to_owned(), 4), 300, folder.path()).unwrap();
+    let path = folder.path().join("tokenizer.json");
+    let mut json: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let size = json["model"]["vocab"].as_object().unwrap().len();
+    for (i, content) in ["<s>", "</s>", "<|im_start|>", "<|im_end|>"].iter().enumerate() {
+        json["added_tokens"].as_array_mut().unwrap().push(json!({
+            "id": size + i, "content": content, "special": true, "normalized": false, "single_word": false,
+            "lstrip": false, "rstrip": false
+        }));
+    }
+    std::fs::write(&path, json.to_string()).unwrap();
+    let template = std::fs::read_to_string(fixtures().join(format!("{name}.jinja"))).unwrap();
+    let config = json!({ "bos_token": "<s>", "eos_token": "</s>", "chat_template": template });
+    std::fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+    Renderer::new(Tokenizer::load(folder.path()).unwrap(), Limits::default()).unwrap()
+}
+
+/// The loss mask is found without `{% generation %}`; where a template has the mark, both say the same.
+#[test]
+fn what_is_learned_is_what_the_template_marks_as_the_assistants() {
+    let expected = expected();
+    let mut seen = 0;
+    for case in expected["cases"].as_array().unwrap() {
+        let Some(marked) = case["learned"].as_array() else { continue };
+        let what = format!("{} {}", case["template"], case["chat"]);
+        let marked: String = marked.iter().map(|text| text.as_str().unwrap()).collect();
+        let messages = serde_json::from_value(expected["chats"][case["chat"].as_str().unwrap()].clone()).unwrap();
+        let renderer = renderer(case["template"].as_str().unwrap());
+        let rendered = renderer.render(&Conversation { messages }).unwrap();
+        let learned = rendered.ids.iter().zip(&rendered.mask).filter(|(_, learned)| **learned).map(|(id, _)| *id);
+        let learned = renderer.tokenizer().decode_with_special(&learned.collect::<Vec<_>>()).unwrap();
+        assert_eq!(learned, marked, "{what}");
+        let all = renderer.tokenizer().decode_with_special(&rendered.ids).unwrap();
+        let text = case["text"].as_str().unwrap();
+        assert!(text.starts_with(&all) && text[all.len()..].trim().is_empty(), "{what}: {all}");
+        seen += 1;
+    }
+    assert!(seen >= 6, "{seen}");
 }
 
 /// Training renders plain messages: the same text, without tools, as their JSON.
