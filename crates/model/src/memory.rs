@@ -264,24 +264,33 @@ impl Setting {
     /// unless it is more than twice as wide.
     fn wider(&self) -> u64 {
         let spec = &self.spec;
-        if spec.inner / 2 > spec.hidden {
+        if !self.alike() {
             return 0;
         }
         (self.pack_tokens * spec.layers() * spec.inner.saturating_sub(spec.hidden)) as u64
     }
 
-    /// What is free again after its use, and so is there once: the most of the head, a feed-forward block's backward
-    /// pass and an attention's.
+    /// What is free again after its use: the head's, a feed-forward block's backward pass and an attention's. Buffers of like
+    /// width are there once, as many as whoever needs most of them.
     fn working(&self, head: &LinearShape) -> u64 {
         let spec = &self.spec;
-        let (t, d) = (self.pack_tokens as u64, spec.hidden as u64);
+        let (t, d, targets) = (self.pack_tokens as u64, spec.hidden as u64, self.pack_targets as u64);
         let (query, key) = ((spec.heads * spec.head_dim) as u64, (spec.kv_heads * spec.head_dim) as u64);
         let rows = rows_per_block(head.outputs as usize, self.pack_targets).min(self.pack_targets);
         let logits = rows as u64 * head.outputs;
-        let at_head = 2 * t * d + 4 * self.pack_targets as u64 * d + logits;
-        let feed_forward = t * (3 * d + spec.inner as u64 * if spec.gated { 3 } else { 2 });
+        let at_head = 2 * t * d + 4 * targets * d;
+        let inner = t * spec.inner as u64 * if spec.gated { 3 } else { 2 };
         let attention = t * (3 * d + 3 * query + 2 * key);
-        at_head.max(feed_forward).max(attention)
+        if self.alike() {
+            return (at_head + logits).max(3 * t * d + inner).max(attention);
+        }
+        at_head.max(attention) + inner + logits
+    }
+
+    /// Whether a buffer of the feed-forward block's inner width may be taken for the model's: it is not more than twice as
+    /// wide.
+    fn alike(&self) -> bool {
+        self.spec.inner / 2 <= self.spec.hidden
     }
 
     /// Large products are made of seven smaller ones: for one slice of the inner dimension A's two diagonal quadrants and
