@@ -5,9 +5,9 @@
 //! The clock is the database's. Write-ahead logging needs a local disk, or a file system with shared memory.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::asha::{self, Rung};
 use super::sampler::Sampler;
@@ -138,6 +138,19 @@ pub struct Study {
     connection: Connection,
 }
 
+/// Turns on the write-ahead log. SQLite does not wait for a process that is doing the same, whatever its time-out says.
+fn log_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && begun.elapsed() < BUSY => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            done => return done,
+        }
+    }
+}
+
 impl Study {
     /// Opens the study, or begins it.
     ///
@@ -169,7 +182,7 @@ impl Study {
         let open = || -> rusqlite::Result<Connection> {
             let connection = Connection::open(path)?;
             connection.busy_timeout(BUSY)?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
+            log_ahead(&connection)?;
             connection.pragma_update(None, "synchronous", "NORMAL")?;
             Ok(connection)
         };
@@ -412,6 +425,20 @@ mod tests {
     fn job(claim: Claim) -> Job {
         let Claim::Job(job) = claim else { panic!("{claim:?}") };
         job
+    }
+
+    #[test]
+    fn many_may_begin_one_study_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..20 {
+            let path = folder.path().join(format!("{round}.sqlite3"));
+            let all: Vec<Result<()>> = std::thread::scope(|scope| {
+                let one = || Study::open(&path, "a").map(|_| ());
+                let threads: Vec<_> = (0..6).map(|_| scope.spawn(one)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert!(all.iter().all(Result::is_ok), "round {round}: {all:?}");
+        }
     }
 
     #[test]
