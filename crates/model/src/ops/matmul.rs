@@ -301,7 +301,7 @@ pub fn matmul<'a>(c: &mut [f32], a: View<'a>, m: usize, b: impl Into<Right<'a>>,
 }
 
 /// `C[m, n] = alpha · Σ A · B (+ C)` over `terms`, each tile summed in registers and written once; the first term by
-/// [`super::strassen`] where that pays.
+/// `ops/strassen.rs` where that pays.
 pub fn matmul_sum(c: &mut [f32], m: usize, terms: &[Term<'_>], write: Write) {
     if let [Term { a, b: Right::Lying { view, k, n } }, others @ ..] = terms
         && let Some(core) = Core::of(m, *k, *n)

@@ -1,7 +1,7 @@
 //! Weights in 8 and 4 bits: blocks of 32 values along a row with one half-precision scale, as GGUF defines `Q8_0` and `Q4_0`.
 //!
 //! The values are GGUF's, bit for bit. Their order in memory is not: 16 rows lie side by side, so that one instruction works on
-//! four columns of all of them and nothing is summed across lanes ([`super::quant_kernel`]). Inputs are rounded to 8 bits a
+//! four columns of all of them and nothing is summed across lanes (`quant_kernel.rs`). Inputs are rounded to 8 bits a
 //! block too, as llama.cpp does it; the sums within a block are exact.
 //! Formats: `ggml-quants.c` (`quantize_row_q8_0_ref`, `quantize_row_q4_0_ref`) of ggml-org/llama.cpp.
 
