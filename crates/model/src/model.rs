@@ -111,7 +111,7 @@ impl Model {
         Ok(Self { family, spec, config, params, decoder, head, purpose })
     }
 
-    /// What the weights are packed for.
+    /// Whether it can be trained.
     pub fn purpose(&self) -> Purpose {
         self.purpose
     }

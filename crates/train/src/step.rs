@@ -1,4 +1,4 @@
-//! One optimiser step: gradients of all packs, the clip, the update, the weights packed anew.
+//! One optimiser step: gradients of all packs, the clip, the update.
 
 use wardsmith_model::layers::workspace::Workspace;
 use wardsmith_model::params::Gradients;

@@ -4,7 +4,7 @@
 //! products can be summed into one tile before it is written. The outer loops are in [`super::matmul`]. Three versions of
 //! the same arithmetic: AVX-512, AVX2 with FMA, and portable Rust; which one runs is found out once. The tall AVX-512
 //! kernel is written in assembly: compilers spend the address registers on the twelve rows of A and lose a third of the
-//! speed to additions; so it runs at the rate of the multipliers (BENCHMARKS.md).
+//! speed to additions; so it runs at the rate of the multipliers (LOG.md).
 
 use std::sync::OnceLock;
 

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The sums of A are made once for all columns, those of B a panel at a time while it is packed, and every product is
-//! written to its parts of C from registers. The order of all sums is fixed. One level costs about a bit of accuracy in the
-//! worst case (the test states how much); products that are small or odd are left to [`super::matmul`].
+//! written to its parts of C from registers. The order of all sums is fixed. The tests bound the error against
+//! exact products; small and odd products are left to [`super::matmul`].
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
