@@ -89,11 +89,16 @@ impl Head {
             let span = i * height * d..(i * height + block.len()) * d;
             let mut logits = workspace.take(block.len() * classes);
             self.linear.forward(params, &mut logits, &normed[span.clone()], workspace);
-            let capped = self.cap(&mut logits).map(|_| logits.clone());
+            let capped = self.cap(&mut logits).map(|_| {
+                let mut capped = workspace.take(logits.len());
+                capped.copy_from_slice(&logits);
+                capped
+            });
             let tokens: Vec<u32> = block.iter().map(|t| t.token).collect();
             loss += cross_entropy_backward(&mut logits, &tokens, classes, scale);
             if let (Some(cap), Some(capped)) = (self.softcap, capped) {
                 softcap_backward(&mut logits, &capped, cap);
+                workspace.give(capped);
             }
             let pass = Backward {
                 d_x: &mut d_normed[span.clone()],

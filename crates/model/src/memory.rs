@@ -277,7 +277,9 @@ impl Setting {
         let (t, d, targets) = (self.pack_tokens as u64, spec.hidden as u64, self.pack_targets as u64);
         let (query, key) = ((spec.heads * spec.head_dim) as u64, (spec.kv_heads * spec.head_dim) as u64);
         let rows = rows_per_block(head.outputs as usize, self.pack_targets).min(self.pack_targets);
-        let logits = rows as u64 * head.outputs;
+        // Capped logits are kept for the cap's derivative.
+        let copies = if spec.logit_softcap.is_some() && self.classes.is_none() { 2 } else { 1 };
+        let logits = copies * rows as u64 * head.outputs;
         let at_head = 2 * t * d + 4 * targets * d;
         let inner = t * spec.inner as u64 * if spec.gated { 3 } else { 2 };
         let attention = t * (3 * d + 3 * query + 2 * key);

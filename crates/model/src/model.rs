@@ -111,11 +111,6 @@ impl Model {
         Ok(Self { family, spec, config, params, decoder, head, purpose })
     }
 
-    /// Whether it can be trained.
-    pub fn purpose(&self) -> Purpose {
-        self.purpose
-    }
-
     /// Makes every tensor trainable.
     pub fn train_all(&mut self) {
         self.params.iter_mut().for_each(|(_, p)| p.trainable = true);
@@ -178,7 +173,7 @@ impl Model {
         gradients: &mut Gradients,
         workspace: &mut Workspace,
     ) -> Result<f64> {
-        assert_eq!(self.purpose, Purpose::Training, "the model was packed for inference");
+        assert_eq!(self.purpose, Purpose::Training, "the model was loaded for inference");
         self.check(batch)?;
         let (documents, positions) = (batch.documents(), batch.positions());
         let tokens = Tokens { ids: &batch.ids, documents: &documents, positions: &positions };

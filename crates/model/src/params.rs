@@ -76,11 +76,6 @@ impl Params {
         self.list.iter_mut().enumerate().map(|(i, p)| (ParamId(i), p))
     }
 
-    /// The tensor of that name.
-    pub fn find(&self, name: &str) -> Option<ParamId> {
-        self.list.iter().position(|p| p.name == name).map(ParamId)
-    }
-
     /// Keeps a matrix in fewer bits only; its f32 values go.
     pub(crate) fn quantise(&mut self, id: ParamId, format: Format) {
         let param = &mut self[id];
@@ -166,10 +161,5 @@ impl Gradients {
         use rayon::prelude::*;
         let part = |s: &Vec<f32>| s.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
         self.slots.par_iter().map(part).collect::<Vec<_>>().iter().sum()
-    }
-
-    /// Multiplies every gradient.
-    pub fn scale(&mut self, factor: f32) {
-        self.slots.iter_mut().flatten().for_each(|x| *x *= factor);
     }
 }

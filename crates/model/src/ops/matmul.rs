@@ -1,7 +1,6 @@
 //! Matrix products `C = alpha · Σ A · B (+ C)`, B packed into panels or lying as it is.
 //!
-//! Frozen weights are packed once for the whole run, trainable ones once a step, so the cost of packing is shared by
-//! every token; a matrix whose rows already lie along the columns of C need not be packed at all. Loop order after Goto &
+//! A matrix that lies is packed a panel at a time, as it is needed. Loop order after Goto &
 //! van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), with the roles of A and B swapped: a panel of B
 //! stays in the second-level cache while the rows of A (activations) pass by, and A is read where it lies. The sum over k
 //! runs in one fixed order, so a result does not depend on the number of threads.
@@ -74,43 +73,17 @@ impl<'a> View<'a> {
 }
 
 impl Packed {
-    /// Packs the `k × n` matrix seen through `b`.
-    pub fn new(b: View<'_>, k: usize, n: usize) -> Self {
-        let mut packed = Self::default();
-        packed.fill(b, k, n);
-        packed
-    }
-
-    /// Packs anew, keeping the allocation. Threads split large matrices.
-    pub fn fill(&mut self, b: View<'_>, k: usize, n: usize) {
-        if k * n < PARALLEL_FROM / 4 {
-            return self.fill_here(b, k, n);
-        }
-        self.resize(b, k, n);
-        let columns = |panel: usize| panel * NR..n.min((panel + 1) * NR);
-        let panels = self.data.par_chunks_exact_mut(k * NR).take(n.div_ceil(NR)).enumerate();
-        panels.for_each(|(panel, out)| pack(out, b, &(0..k), columns(panel)));
-    }
-
-    /// Packs anew on the calling thread alone: for callers that hold thread-local scratch.
+    /// Packs the `k × n` matrix seen through `b` in place of the one before, on the calling thread alone: for callers that
+    /// hold thread-local scratch.
     pub fn fill_here(&mut self, b: View<'_>, k: usize, n: usize) {
-        self.resize(b, k, n);
+        b.assert_holds(k, n);
+        (self.k, self.n) = (k, n);
+        grow(&mut self.data, n.div_ceil(NR) * k * NR);
         if k > 0 {
             let columns = |panel: usize| panel * NR..n.min((panel + 1) * NR);
             let panels = self.data.chunks_exact_mut(k * NR).take(n.div_ceil(NR)).enumerate();
             panels.for_each(|(panel, out)| pack(out, b, &(0..k), columns(panel)));
         }
-    }
-
-    fn resize(&mut self, b: View<'_>, k: usize, n: usize) {
-        b.assert_holds(k, n);
-        (self.k, self.n) = (k, n);
-        grow(&mut self.data, n.div_ceil(NR) * k * NR);
-    }
-
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        self.data.len() * size_of::<f32>()
     }
 }
 
@@ -548,6 +521,12 @@ mod tests {
     use super::*;
     use crate::ops::testing::noise;
 
+    fn packed(b: View<'_>, k: usize, n: usize) -> Packed {
+        let mut packed = Packed::default();
+        packed.fill_here(b, k, n);
+        packed
+    }
+
     fn assert_close(a: &[f32], b: &[f32], tolerance: f32) {
         for (i, (x, y)) in a.iter().zip(b).enumerate() {
             assert!((x - y).abs() <= tolerance, "element {i}: {x} against {y}");
@@ -565,9 +544,9 @@ mod tests {
             ] {
                 let expected = matmul_reference(av, bv, (m, k, n));
                 let mut c = vec![7.0; m * n];
-                matmul(&mut c, av, m, &Packed::new(bv, k, n), Write::SET);
+                matmul(&mut c, av, m, &packed(bv, k, n), Write::SET);
                 assert_close(&c, &expected, 1e-3);
-                matmul(&mut c, av, m, &Packed::new(bv, k, n), Write::ADD.scaled(-1.0));
+                matmul(&mut c, av, m, &packed(bv, k, n), Write::ADD.scaled(-1.0));
                 assert_close(&c, &vec![0.0; m * n], 1e-5);
             }
         }
@@ -577,11 +556,11 @@ mod tests {
     fn the_number_of_threads_does_not_change_a_bit() {
         let (m, k, n) = (300, 128, 200);
         let (a, b) = (noise(m * k, 5), noise(k * n, 6));
-        let packed = Packed::new(View::rows(&b, n), k, n);
+        let panels = packed(View::rows(&b, n), k, n);
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let mut c = vec![0.0; m * n];
-            pool.install(|| matmul(&mut c, View::rows(&a, k), m, &packed, Write::SET));
+            pool.install(|| matmul(&mut c, View::rows(&a, k), m, &panels, Write::SET));
             c
         };
         assert_eq!(run(1), run(3));
@@ -590,7 +569,7 @@ mod tests {
     #[test]
     fn an_empty_inner_dimension_gives_zeros() {
         let mut c = vec![3.0; 4];
-        matmul(&mut c, View::rows(&[], 0), 2, &Packed::new(View::rows(&[], 2), 0, 2), Write::SET);
+        matmul(&mut c, View::rows(&[], 0), 2, &packed(View::rows(&[], 2), 0, 2), Write::SET);
         assert_eq!(c, [0.0; 4]);
     }
 }
