@@ -11,7 +11,7 @@ use crate::families::config::Config;
 use crate::families::family_of;
 use crate::head::rows_per_block;
 use crate::ops::kernel::NR;
-use crate::ops::matmul::DEPTH;
+use crate::ops::matmul::{DEPTH, ROWS_PER_BLOCK};
 use crate::spec::{BlockKind, DecoderSpec, NameMap, NormKind, Positions, QkNorm, QkvLayout};
 
 /// Bytes of a value.
@@ -135,7 +135,6 @@ struct Values {
     kept: u64,
     wider: u64,
     working: u64,
-    sums: u64,
     scratch: u64,
 }
 
@@ -157,7 +156,6 @@ impl Setting {
             part("activations kept for the backward pass", v.kept, TRAINING),
             part("room in buffers that are wider than what they keep", v.wider, TRAINING),
             part("working buffers", v.working, TRAINING),
-            part("sums of quadrants in large products", v.sums, TRAINING),
             part("scratch of all threads", v.scratch, ALWAYS),
             // Weights and moments are encoded, then laid behind one another.
             part("checkpoint being written", 6 * v.trained, &[Saving]),
@@ -221,7 +219,6 @@ impl Setting {
             kept: self.kept(),
             wider: self.wider(),
             working: self.working(&head),
-            sums: self.sums(&linears, &head),
             scratch: self.scratch(),
         }
     }
@@ -295,20 +292,12 @@ impl Setting {
         self.spec.inner / 2 <= self.spec.hidden
     }
 
-    /// Large products are made of seven smaller ones: for one slice of the inner dimension A's two diagonal quadrants and
-    /// five sums, each a quarter of it (`ops/strassen.rs`).
-    fn sums(&self, linears: &[LinearShape], head: &LinearShape) -> u64 {
-        let rows = self.pack_tokens as u64;
-        let depth =
-            linears.iter().chain([head]).map(|l| l.inputs.max(l.outputs)).max().unwrap_or(0).min(2 * DEPTH as u64);
-        if rows < 96 { 0 } else { 7 * (rows / 2) * (depth / 2 + 16) }
-    }
-
-    /// Of each thread: panels of B with their sum, and an attention's probabilities with their gradient.
+    /// Of each thread: a panel of B, rows of A that would crowd the cache, and an attention's probabilities with their gradient.
     fn scratch(&self) -> u64 {
         let n = self.document_tokens as u64;
         let head = self.spec.head_dim as u64;
-        self.threads as u64 * (6 * (DEPTH * NR) as u64 + 2 * 48 * n + 6 * packed(n, head).max(packed(head, n)))
+        self.threads as u64
+            * ((DEPTH * (NR + ROWS_PER_BLOCK)) as u64 + 2 * 48 * n + 6 * packed(n, head).max(packed(head, n)))
     }
 
     /// Every linear layer of the blocks.

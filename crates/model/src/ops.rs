@@ -17,7 +17,6 @@ pub mod quant;
 mod quant_kernel;
 pub mod rotary;
 pub mod softcap;
-mod strassen;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -127,42 +127,42 @@ impl Tile {
     }
 }
 
-/// Computes `rows` (12, 8, 4, 2 or 1) rows of a tile once and writes them to each of `tiles`, of equal width.
+/// Computes `rows` (12, 8, 4, 2 or 1) rows of one tile.
 ///
 /// # Safety
-/// For each of `factors`, `rows × k` elements of A are readable by their strides, and `k × NR` of B; each tile's
+/// For each of `factors`, `rows × k` elements of A are readable by their strides, and `k × NR` of B; the tile's
 /// `rows × columns` elements are writable and touched by nobody else during the call. `isa` must be supported here.
-pub unsafe fn run(isa: Isa, rows: usize, factors: &[Factors], tiles: &[Tile]) {
+pub unsafe fn run(isa: Isa, rows: usize, factors: &[Factors], tile: Tile) {
     // SAFETY: the caller's contract is passed on unchanged; `rows` picks the matching constant.
     unsafe {
         match rows {
-            12 => run_rows::<12>(isa, factors, tiles),
-            8 => run_rows::<8>(isa, factors, tiles),
-            4 => run_rows::<4>(isa, factors, tiles),
-            2 => run_rows::<2>(isa, factors, tiles),
-            _ => run_rows::<1>(isa, factors, tiles),
+            12 => run_rows::<12>(isa, factors, tile),
+            8 => run_rows::<8>(isa, factors, tile),
+            4 => run_rows::<4>(isa, factors, tile),
+            2 => run_rows::<2>(isa, factors, tile),
+            _ => run_rows::<1>(isa, factors, tile),
         }
     }
 }
 
-unsafe fn run_rows<const MR: usize>(isa: Isa, factors: &[Factors], tiles: &[Tile]) {
+unsafe fn run_rows<const MR: usize>(isa: Isa, factors: &[Factors], tile: Tile) {
     // SAFETY: as for `run`; the instruction set was detected before it was named.
     unsafe {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 if tiles.iter().any(|tile| tile.columns > 16) => x86::avx512::<MR, 2>(factors, tiles),
+            Isa::Avx512 if tile.columns > 16 => x86::avx512::<MR, 2>(factors, tile),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => x86::avx512::<MR, 1>(factors, tiles),
+            Isa::Avx512 => x86::avx512::<MR, 1>(factors, tile),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => x86::avx2::<MR>(factors, tiles),
-            _ => portable::<MR>(factors, tiles),
+            Isa::Avx2 => x86::avx2::<MR>(factors, tile),
+            _ => portable::<MR>(factors, tile),
         }
     }
 }
 
-unsafe fn portable<const MR: usize>(factors: &[Factors], tiles: &[Tile]) {
+unsafe fn portable<const MR: usize>(factors: &[Factors], tile: Tile) {
     const LANES: usize = 8;
-    for start in (0..width(tiles)).step_by(LANES) {
+    for start in (0..tile.columns).step_by(LANES) {
         let mut sums = [[0.0_f32; LANES]; MR];
         for f in factors {
             for p in 0..f.k {
@@ -178,12 +178,8 @@ unsafe fn portable<const MR: usize>(factors: &[Factors], tiles: &[Tile]) {
             }
         }
         // SAFETY: the tile is writable by contract.
-        unsafe { tiles.iter().for_each(|tile| store_lanes(&sums, start, *tile)) };
+        unsafe { store_lanes(&sums, start, tile) };
     }
-}
-
-fn width(tiles: &[Tile]) -> usize {
-    tiles.first().map_or(0, |tile| tile.columns)
 }
 
 /// Writes a block of partial columns with plain stores.
@@ -202,13 +198,13 @@ unsafe fn store_lanes<const MR: usize, const LANES: usize>(sums: &[[f32; LANES];
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Factors, NR, Tile, store_lanes, width};
+    use super::{Factors, NR, Tile, store_lanes};
     use std::arch::asm;
     use std::arch::x86_64::*;
 
     /// `NV` vectors of 16 columns.
     #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn avx512<const MR: usize, const NV: usize>(factors: &[Factors], tiles: &[Tile]) {
+    pub(super) unsafe fn avx512<const MR: usize, const NV: usize>(factors: &[Factors], tile: Tile) {
         // SAFETY: every pointer stays within what `run` promises.
         unsafe {
             let mut sums = [[_mm512_setzero_ps(); NV]; MR];
@@ -219,7 +215,7 @@ mod x86 {
                     _ => short(f, &mut sums),
                 }
             }
-            tiles.iter().for_each(|tile| store(&sums, *tile));
+            store(&sums, tile);
         }
     }
 
@@ -424,8 +420,8 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn avx2<const MR: usize>(factors: &[Factors], tiles: &[Tile]) {
-        for start in (0..width(tiles)).step_by(8) {
+    pub(super) unsafe fn avx2<const MR: usize>(factors: &[Factors], tile: Tile) {
+        for start in (0..tile.columns).step_by(8) {
             // SAFETY: every pointer stays within what `run` promises.
             unsafe {
                 let mut sums = [_mm256_setzero_ps(); MR];
@@ -444,7 +440,7 @@ mod x86 {
                 for (row, sum) in lanes.iter_mut().zip(&sums) {
                     _mm256_storeu_ps(row.as_mut_ptr(), *sum);
                 }
-                tiles.iter().for_each(|tile| store_lanes(&lanes, start, *tile));
+                store_lanes(&lanes, start, tile);
             }
         }
     }
@@ -488,7 +484,7 @@ mod tests {
                 let mut c = vec![0.5_f32; rows * NR];
                 let tile = Tile { c: c.as_mut_ptr(), row_stride: NR, columns, alpha: 0.5, accumulate: true };
                 // SAFETY: the buffers have the promised sizes and the set is one this machine has.
-                unsafe { run(*isa, rows, &factors, &[tile]) };
+                unsafe { run(*isa, rows, &factors, tile) };
                 for (i, j) in (0..rows).flat_map(|i| (0..NR).map(move |j| (i, j))) {
                     let first: f32 = (0..k).map(|p| a[i * k + p] * b[p * NR + j]).sum();
                     let more: f32 = (0..second).map(|p| u[p * rows + i] * v[p * NR + j]).sum();

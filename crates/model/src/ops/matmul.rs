@@ -12,12 +12,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use super::kernel::{self, Factors, MR_MAX, NR, Tile};
-use super::strassen::Core;
 
 /// Rows that are asked for before they are copied.
 const AHEAD: usize = 24;
 /// Rows of A that meet a panel before the next one comes.
-const ROWS_PER_BLOCK: usize = 512;
+pub(crate) const ROWS_PER_BLOCK: usize = 512;
 /// Inner products are summed in pieces of this length: a panel's piece stays in the second-level cache.
 pub(crate) const DEPTH: usize = 1024;
 /// Products smaller than this many multiply-adds run on the calling thread.
@@ -59,12 +58,7 @@ impl<'a> View<'a> {
         Self { data, row_stride: 1, column_stride: columns }
     }
 
-    /// The same without the rows before `row`, none if there are no others.
-    fn below(self, row: usize) -> Self {
-        Self { data: self.data.get(row * self.row_stride..).unwrap_or_default(), ..self }
-    }
-
-    pub(super) fn assert_holds(&self, rows: usize, columns: usize) {
+    fn assert_holds(&self, rows: usize, columns: usize) {
         if rows > 0 && columns > 0 {
             let last = (rows - 1) * self.row_stride + (columns - 1) * self.column_stride;
             assert!(last < self.data.len(), "a {rows}×{columns} view reaches past its {} elements", self.data.len());
@@ -88,7 +82,7 @@ impl Packed {
 }
 
 /// Packs some columns, at most [`NR`], of some rows of a matrix into rows of [`NR`] values.
-pub(super) fn pack(out: &mut [f32], view: View<'_>, rows: &Range<usize>, columns: Range<usize>) {
+fn pack(out: &mut [f32], view: View<'_>, rows: &Range<usize>, columns: Range<usize>) {
     let start = rows.start * view.row_stride + columns.start * view.column_stride;
     let (data, width) = (&view.data[start..], columns.len());
     if view.row_stride == 1 {
@@ -180,16 +174,6 @@ impl<'a> Right<'a> {
     }
 }
 
-impl<'a> Term<'a> {
-    /// The matrix B and its rows, where it lies unpacked.
-    pub(super) fn lying(&self) -> (View<'a>, usize) {
-        match self.b {
-            Right::Lying { view, k, .. } => (view, k),
-            Right::Columns { .. } => unreachable!("only terms that lie are handed on"),
-        }
-    }
-}
-
 impl<'a> From<&'a Packed> for Right<'a> {
     fn from(panels: &'a Packed) -> Self {
         Self::Columns { panels, from: 0, n: panels.n }
@@ -226,24 +210,12 @@ impl Write {
     }
 }
 
-pub(super) struct Shared(pub(super) *mut f32);
+struct Shared(*mut f32);
 // SAFETY: the pointer is only used for tiles that no two tasks share.
 unsafe impl Sync for Shared {}
 
-impl Shared {
-    /// A stretch of what the pointer points into.
-    ///
-    /// # Safety
-    /// The stretch lies in it, and nobody else touches it meanwhile.
-    #[expect(clippy::mut_from_ref, reason = "the caller promises that nobody else has the stretch")]
-    pub(super) unsafe fn part(&self, start: usize, len: usize) -> &mut [f32] {
-        // SAFETY: the caller's contract.
-        unsafe { std::slice::from_raw_parts_mut(self.0.add(start), len) }
-    }
-}
-
 /// Runs `0..tasks` on all threads, each taking the next one when it is done with one.
-pub(super) fn share(tasks: usize, work: impl Fn(usize) + Sync) {
+fn share(tasks: usize, work: impl Fn(usize) + Sync) {
     let threads = rayon::current_num_threads().min(tasks);
     if threads <= 1 {
         return (0..tasks).for_each(work);
@@ -273,32 +245,8 @@ pub fn matmul<'a>(c: &mut [f32], a: View<'a>, m: usize, b: impl Into<Right<'a>>,
     matmul_sum(c, m, &[Term { a, b: b.into() }], write);
 }
 
-/// `C[m, n] = alpha · Σ A · B (+ C)` over `terms`, each tile summed in registers and written once; the first term by
-/// `ops/strassen.rs` where that pays.
+/// `C[m, n] = alpha · Σ A · B (+ C)` over `terms`, each tile summed in registers and written once.
 pub fn matmul_sum(c: &mut [f32], m: usize, terms: &[Term<'_>], write: Write) {
-    if let [Term { a, b: Right::Lying { view, k, n } }, others @ ..] = terms
-        && let Some(core) = Core::of(m, *k, *n)
-        && others.iter().all(|term| matches!(term.b, Right::Lying { .. }))
-    {
-        assert_eq!(c.len(), m * n, "the output of a {m}×{n} product has the wrong size");
-        a.assert_holds(m, *k);
-        view.assert_holds(*k, *n);
-        for Term { a, b } in others {
-            assert_eq!(b.size().1, *n, "the terms of a sum have the same columns");
-            a.assert_holds(m, b.size().0);
-            b.assert_holds();
-        }
-        let (first, rest) = c.split_at_mut(core.computed() * n);
-        core.multiply(first, (*a, *view), others, write);
-        let terms: Vec<Term<'_>> =
-            terms.iter().map(|term| Term { a: term.a.below(core.computed()), b: term.b }).collect();
-        return plain(rest, m - core.computed(), &terms, write);
-    }
-    plain(c, m, terms, write);
-}
-
-/// [`matmul_sum`] with a multiplication for each pair.
-fn plain(c: &mut [f32], m: usize, terms: &[Term<'_>], write: Write) {
     let Some(product) = Product::new(c, m, terms, write) else { return };
     let (threads, panels) = (rayon::current_num_threads(), product.n.div_ceil(NR));
     let depth: usize = terms.iter().map(|t| t.b.size().0).sum();
@@ -464,7 +412,7 @@ impl<'a> Product<'a> {
             let height = kernel_rows(rows.len() - row);
             // SAFETY: views were checked to hold m × k elements, panels hold k × NR; the tile lies in C, whose size was
             // asserted; tasks own disjoint rectangles.
-            unsafe { kernel::run(isa, height, factors, &[tile]) };
+            unsafe { kernel::run(isa, height, factors, tile) };
             for factors in &mut *factors {
                 factors.a = factors.a.wrapping_add(height * factors.a_row);
             }
@@ -487,7 +435,7 @@ pub fn grow(scratch: &mut Vec<f32>, len: usize) -> &mut [f32] {
 }
 
 /// The tallest kernel that fits into the rows left.
-pub(super) fn kernel_rows(left: usize) -> usize {
+fn kernel_rows(left: usize) -> usize {
     match left {
         MR_MAX.. => 12,
         8.. => 8,
@@ -550,6 +498,21 @@ mod tests {
                 assert_close(&c, &vec![0.0; m * n], 1e-5);
             }
         }
+    }
+
+    #[test]
+    fn a_token_of_huge_values_disturbs_no_other() {
+        // Activations of some models are thousands of times larger at one token; cleverer algorithms mix rows.
+        let (m, k, n) = (252, 576, 64);
+        let (mut a, b) = (noise(m * k, 3), noise(k * n, 4));
+        let run = |a: &[f32]| {
+            let mut c = vec![0.0; m * n];
+            matmul(&mut c, View::rows(a, k), m, Right::turned(&b, k), Write::SET);
+            c
+        };
+        let before = run(&a);
+        a[..k].iter_mut().for_each(|x| *x *= 10_000.0);
+        assert_eq!(before[n..], run(&a)[n..]);
     }
 
     #[test]

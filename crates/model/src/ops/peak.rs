@@ -18,7 +18,7 @@ pub fn peak_flops() -> f64 {
         let tile = Tile { c: c.as_mut_ptr(), row_stride: NR, columns: NR, alpha: 1.0, accumulate: false };
         for _ in 0..ROUNDS {
             // SAFETY: the operands hold 12 × 128, 128 × 32 and 12 × 32 values.
-            unsafe { kernel::run(kernel::isa(), MR_MAX, &factors, &[tile]) };
+            unsafe { kernel::run(kernel::isa(), MR_MAX, &factors, tile) };
         }
         std::hint::black_box(c[0]);
     };
