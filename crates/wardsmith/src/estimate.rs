@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use wardsmith_model::Batch;
 use wardsmith_model::memory::{Setting, Trained};
-use wardsmith_model::ops::matmul::{Packed, View, Write, matmul};
+use wardsmith_model::ops::matmul::{Right, View, Write, matmul};
 use wardsmith_model::weights::write_atomically;
 use wardsmith_tokens::Survey;
 
@@ -155,9 +155,9 @@ fn operations_per_s() -> f64 {
     const ROWS: usize = 512;
     const WIDTH: usize = 512;
     let x = vec![0.5_f32; ROWS * WIDTH];
-    let weight = Packed::new(View::rows(&x, WIDTH), WIDTH, WIDTH);
+    let weight = Right::turned(&x, WIDTH);
     let mut y = vec![0.0_f32; ROWS * WIDTH];
-    let mut product = || matmul(black_box(&mut y), View::rows(&x, WIDTH), ROWS, &weight, Write::SET);
+    let mut product = || matmul(black_box(&mut y), View::rows(&x, WIDTH), ROWS, weight, Write::SET);
     // The first one starts the threads.
     product();
     let begun = Instant::now();
