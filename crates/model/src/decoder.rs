@@ -2,8 +2,6 @@
 //!
 //! Batches hold packed documents without padding: T tokens in one row, positions starting again at each document.
 
-use rayon::prelude::*;
-
 mod build;
 
 use crate::error::Result;
@@ -14,6 +12,7 @@ use crate::layers::norm::Norm;
 use crate::layers::sandwich::Sandwich;
 use crate::layers::workspace::Workspace;
 use crate::ops::attention::Document;
+use crate::ops::pool;
 use crate::params::{Gradients, ParamId, Params};
 use crate::spec::{DecoderSpec, NameMap, Positions};
 use crate::weights::TensorSource;
@@ -294,5 +293,5 @@ impl Block {
 
 fn add(y: &mut [f32], x: &[f32]) {
     const CHUNK: usize = 1 << 14;
-    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| y.iter_mut().zip(x).for_each(|(y, x)| *y += x));
+    pool::chunks_mut(y, CHUNK, |i, y| y.iter_mut().zip(&x[i * CHUNK..]).for_each(|(y, x)| *y += x));
 }

@@ -4,8 +4,6 @@
 //! small enough that a block's logits stay within `LOGITS_PER_BLOCK`, so that (tokens × vocabulary) never exists at once
 //! and no logit is computed twice.
 
-use rayon::prelude::*;
-
 use crate::layers::linear::{Backward, Linear};
 use crate::layers::norm::Norm;
 use crate::layers::workspace::Workspace;
@@ -13,6 +11,7 @@ use crate::model::Target;
 use crate::ops::cross_entropy::{cross_entropy_backward, cross_entropy_forward};
 use crate::ops::kernel::MR_MAX;
 use crate::ops::matmul::Write;
+use crate::ops::pool;
 use crate::ops::softcap::{softcap_backward, softcap_forward};
 use crate::params::{Gradients, Params};
 
@@ -50,7 +49,7 @@ pub struct Head {
 impl Head {
     /// Caps the logits of heads that have a cap, and returns it.
     fn cap(&self, logits: &mut [f32]) -> Option<f32> {
-        self.softcap.inspect(|cap| logits.par_chunks_mut(1 << 13).for_each(|block| softcap_forward(block, *cap)))
+        self.softcap.inspect(|cap| pool::chunks_mut(logits, 1 << 13, |_, block| softcap_forward(block, *cap)))
     }
 
     /// The normalised hidden states at the targets' positions, (targets, d), and the same before the norm.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
+use crate::ops::pool;
 use crate::ops::quant::{Format, QuantMatrix};
 
 /// Names one tensor of a [`Params`].
@@ -158,8 +159,7 @@ impl Gradients {
 
     /// The square of the Euclidean norm over all tensors, in f64.
     pub fn squared_norm(&self) -> f64 {
-        use rayon::prelude::*;
         let part = |s: &Vec<f32>| s.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
-        self.slots.par_iter().map(part).collect::<Vec<_>>().iter().sum()
+        pool::map(self.slots.iter().collect(), |_, slot| part(slot)).iter().sum()
     }
 }

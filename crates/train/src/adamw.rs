@@ -1,6 +1,6 @@
 //! AdamW (Loshchilov & Hutter 2019): Adam's moments with decay applied to the weights themselves.
 
-use rayon::prelude::*;
+use wardsmith_model::ops::pool;
 use wardsmith_model::params::{Gradients, ParamId, Params};
 
 /// Which tensors decay.
@@ -104,18 +104,16 @@ struct Constants {
 impl Constants {
     fn apply(&self, value: &mut [f32], gradient: &[f32], moments: &mut Moments) {
         const CHUNK: usize = 1 << 14;
-        value
-            .par_chunks_mut(CHUNK)
-            .zip(gradient.par_chunks(CHUNK))
-            .zip(moments.first.par_chunks_mut(CHUNK).zip(moments.second.par_chunks_mut(CHUNK)))
-            .for_each(|((value, gradient), (first, second))| {
-                for (((w, g), m), v) in value.iter_mut().zip(gradient).zip(first).zip(second) {
-                    let g = g * self.clip;
-                    *m += (g - *m) * (1.0 - self.beta1);
-                    *v = *v * self.beta2 + g * g * (1.0 - self.beta2);
-                    *w = *w * self.keep - self.step_size * *m / (v.sqrt() / self.root + self.epsilon);
-                }
-            });
+        let moments = moments.first.chunks_mut(CHUNK).zip(moments.second.chunks_mut(CHUNK));
+        let parts = value.chunks_mut(CHUNK).zip(gradient.chunks(CHUNK)).zip(moments);
+        pool::map(parts.collect(), |_, ((value, gradient), (first, second))| {
+            for (((w, g), m), v) in value.iter_mut().zip(gradient).zip(first).zip(second) {
+                let g = g * self.clip;
+                *m += (g - *m) * (1.0 - self.beta1);
+                *v = *v * self.beta2 + g * g * (1.0 - self.beta2);
+                *w = *w * self.keep - self.step_size * *m / (v.sqrt() / self.root + self.epsilon);
+            }
+        });
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::linear::{Backward, Linear};
 use super::norm::Norm;
 use super::together::forward_together;
 use super::workspace::Workspace;
 use crate::ops::attention::{AttentionShape, Document, Qkv, QkvGradient, attention_backward, attention_forward};
 use crate::ops::matmul::Write;
+use crate::ops::pool;
 use crate::ops::rotary::{RotaryTable, Turn};
 use crate::params::{Gradients, Params};
 
@@ -125,7 +124,7 @@ impl HeadLayout {
     /// (T, row_stride) → (heads, T, head_dim).
     fn gather(self, out: &mut [f32], tokens: &[f32], head_dim: usize) {
         let rows = tokens.len() / self.row_stride;
-        out.par_chunks_exact_mut(rows * head_dim).enumerate().for_each(|(h, out)| {
+        pool::chunks_mut(out, rows * head_dim, |h, out| {
             let from = self.offset + h * self.head_stride;
             for (out, row) in out.chunks_exact_mut(head_dim).zip(tokens.chunks_exact(self.row_stride)) {
                 out.copy_from_slice(&row[from..from + head_dim]);
@@ -137,7 +136,7 @@ impl HeadLayout {
     fn scatter(self, tokens: &mut [f32], heads: &[f32], head_dim: usize) {
         let rows = tokens.len() / self.row_stride;
         debug_assert_eq!(heads.len(), self.heads * rows * head_dim);
-        tokens.par_chunks_mut(self.row_stride * ROWS_PER_TASK).enumerate().for_each(|(task, tokens)| {
+        pool::chunks_mut(tokens, self.row_stride * ROWS_PER_TASK, |task, tokens| {
             for (h, heads) in heads.chunks_exact(rows * head_dim).enumerate() {
                 let to = self.offset + h * self.head_stride;
                 let heads = heads[task * ROWS_PER_TASK * head_dim..].chunks_exact(head_dim);
@@ -185,7 +184,7 @@ impl Attention {
     fn turn(&self, x: &mut [f32], positions: &[u32], turn: Turn) {
         if let Some(table) = &self.rotary {
             let d = self.shape.head_dim;
-            x.chunks_exact_mut(positions.len() * d).for_each(|x| table.apply(x, d, positions, turn));
+            pool::chunks_mut(x, positions.len() * d, |_, x| table.apply(x, d, positions, turn));
         }
     }
 

@@ -3,16 +3,15 @@
 //! Weights have Hugging Face's shape (out, in) and are read as they lie, in both directions: the product packs a panel at a
 //! time, which took 6 % of a step in LOG.md. Nothing else in the crate knows of LoRA.
 
-use rayon::prelude::*;
-
 use super::workspace::Workspace;
 use crate::ops::gemv::gemv;
 use crate::ops::matmul::{Right, Term, View, Write, matmul, matmul_sum};
+use crate::ops::pool;
 use crate::ops::quant::multiply;
 use crate::params::{Gradients, ParamId, Params};
 
-/// Fewer rows than this get their bias on the calling thread.
-const ROWS_FOR_THREADS: usize = 16;
+/// Rows that get their bias in one task.
+const ROWS_PER_TASK: usize = 32;
 
 /// A linear layer.
 #[derive(Clone, Debug)]
@@ -85,10 +84,9 @@ impl Linear {
     fn add_bias(&self, params: &Params, y: &mut [f32]) {
         if let Some(bias) = self.bias {
             let bias = &params[bias].value;
-            if y.len() < ROWS_FOR_THREADS * self.outputs {
-                return y.chunks_mut(self.outputs).for_each(|y| y.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
-            }
-            y.par_chunks_mut(self.outputs).for_each(|y| y.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
+            pool::chunks_mut(y, ROWS_PER_TASK * self.outputs, |_, y| {
+                y.chunks_exact_mut(self.outputs).for_each(|y| y.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
+            });
         }
     }
 

@@ -1,6 +1,6 @@
 //! Activations of the feed-forward block: SiLU and GELU (Hendrycks & Gimpel 2016), plain or gated as SwiGLU and GeGLU (Shazeer 2020).
 
-use rayon::prelude::*;
+use super::pool;
 
 use super::exp::{exp, sigmoid, tanh, vectorised};
 
@@ -97,44 +97,38 @@ vectorised! {
     }
 }
 
+/// The part of `x` that belongs to the `i`th chunk.
+fn chunk(x: &[f32], i: usize) -> &[f32] {
+    &x[i * CHUNK..x.len().min((i + 1) * CHUNK)]
+}
+
 /// `y = act(x)`, elementwise.
 pub fn activation_forward(kind: Activation, y: &mut [f32], x: &[f32]) {
-    if y.len() <= CHUNK {
-        return forward_chunk(kind, y, x);
-    }
-    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| forward_chunk(kind, y, x));
+    pool::chunks_mut(y, CHUNK, |i, y| forward_chunk(kind, y, chunk(x, i)));
 }
 
 /// `d *= act'(x)`, elementwise: turns the gradient of the output into that of the input.
 pub fn activation_backward(kind: Activation, d: &mut [f32], x: &[f32]) {
-    d.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(d, x)| backward_chunk(kind, d, x));
+    pool::chunks_mut(d, CHUNK, |i, d| backward_chunk(kind, d, chunk(x, i)));
 }
 
 /// `y = act(gate) · up`, elementwise.
 pub fn gated_forward(kind: Activation, y: &mut [f32], gate: &[f32], up: &[f32]) {
-    if y.len() <= CHUNK {
-        forward_chunk(kind, y, gate);
-        return y.iter_mut().zip(up).for_each(|(y, up)| *y *= up);
-    }
-    y.par_chunks_mut(CHUNK).zip(gate.par_chunks(CHUNK)).zip(up.par_chunks(CHUNK)).for_each(|((y, gate), up)| {
-        forward_chunk(kind, y, gate);
-        y.iter_mut().zip(up).for_each(|(y, up)| *y *= up);
+    pool::chunks_mut(y, CHUNK, |i, y| {
+        forward_chunk(kind, y, chunk(gate, i));
+        y.iter_mut().zip(chunk(up, i)).for_each(|(y, up)| *y *= up);
     });
 }
 
 /// Gradients of [`gated_forward`]: `d_gate = d_y · up · act'(gate)` and `d_up = d_y · act(gate)`.
 pub fn gated_backward(kind: Activation, d: (&mut [f32], &mut [f32]), d_y: &[f32], gate: &[f32], up: &[f32]) {
-    let (d_gate, d_up) = d;
-    d_gate
-        .par_chunks_mut(CHUNK)
-        .zip(d_up.par_chunks_mut(CHUNK))
-        .zip(d_y.par_chunks(CHUNK).zip(gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK))))
-        .for_each(|((d_gate, d_up), (d_y, (gate, up)))| {
-            forward_chunk(kind, d_up, gate);
-            d_up.iter_mut().zip(d_y).for_each(|(d, y)| *d *= y);
-            d_gate.iter_mut().zip(d_y.iter().zip(up)).for_each(|(d, (y, up))| *d = y * up);
-            backward_chunk(kind, d_gate, gate);
-        });
+    pool::chunks_mut_2(d.0, d.1, CHUNK, |i, d_gate, d_up| {
+        let (d_y, gate, up) = (chunk(d_y, i), chunk(gate, i), chunk(up, i));
+        forward_chunk(kind, d_up, gate);
+        d_up.iter_mut().zip(d_y).for_each(|(d, y)| *d *= y);
+        d_gate.iter_mut().zip(d_y.iter().zip(up)).for_each(|(d, (y, up))| *d = y * up);
+        backward_chunk(kind, d_gate, gate);
+    });
 }
 
 #[cfg(test)]

@@ -8,11 +8,10 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::exp;
 use super::kernel::NR;
 use super::matmul::{Packed, Right, View, Write, grow, matmul_here};
+use super::pool;
 use super::softcap::{softcap_backward, softcap_forward};
 
 /// What an attention layer is like.
@@ -116,7 +115,7 @@ pub struct Qkv<'a> {
 pub fn attention_forward(out: &mut [f32], qkv: Qkv<'_>, documents: &[Document], shape: &AttentionShape) {
     let d = shape.head_dim;
     let head = tokens(documents) * d;
-    pieces(out, documents, d).into_par_iter().with_max_len(1).for_each(|(h, document, out)| {
+    pool::map(pieces(out, documents, d), |_, (h, document, out)| {
         let kv = h / shape.group * head;
         let q = &qkv.q[h * head..][document.own.start * d..document.own.end * d];
         SCRATCH.with_borrow_mut(|Scratch { keys: packed, probabilities: p, capped, k, v, .. }| {
@@ -160,7 +159,7 @@ pub fn attention_backward(
     let QkvGradient { d_q, d_k, d_v } = gradient;
     let keys = pieces(d_k, documents, d).into_iter().zip(pieces(d_v, documents, d));
     let tasks: Vec<_> = keys.zip(grouped(d_q, documents, shape)).collect();
-    let beginnings = tasks.into_par_iter().with_max_len(1).map(|(((kv, document, d_k), (_, _, d_v)), d_q)| {
+    let beginnings = pool::map(tasks, |_, (((kv, document, d_k), (_, _, d_v)), d_q)| {
         let one = Group {
             kv,
             document,
@@ -171,7 +170,6 @@ pub fn attention_backward(
         };
         SCRATCH.with_borrow_mut(|scratch| one.backward(scratch, d_q, (d_k, d_v), shape))
     });
-    let beginnings: Vec<Option<Beginning>> = beginnings.collect();
     for (i, beginning) in beginnings.iter().enumerate() {
         let Some((part_k, part_v)) = beginning else { continue };
         let (kv, before) = (i / documents.len(), &documents[i % documents.len()].before);

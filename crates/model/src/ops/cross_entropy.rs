@@ -2,39 +2,30 @@
 //!
 //! The head calls it block by block ([`crate::head`]), so (tokens × vocabulary) never exists at once.
 
-use rayon::prelude::*;
-
 use super::exp;
+use super::pool;
 
 /// Returns Σ -ln p(target) over the rows in nats and replaces `logits` (rows, n) by `scale · (p - onehot(target))`.
 pub fn cross_entropy_backward(logits: &mut [f32], targets: &[u32], n: usize, scale: f32) -> f64 {
-    let losses: Vec<f64> = logits
-        .par_chunks_exact_mut(n)
-        .zip(targets)
-        .map(|(row, target)| {
-            let chosen = row[*target as usize];
-            let max = exp::max(row);
-            let sum = exp::exp_sum(row, max);
-            let factor = scale / sum;
-            row.iter_mut().for_each(|x| *x *= factor);
-            row[*target as usize] -= scale;
-            f64::from(max - chosen) + f64::from(sum).ln()
-        })
-        .collect();
+    let losses = pool::map(logits.chunks_exact_mut(n).zip(targets).collect(), |_, (row, target)| {
+        let chosen = row[*target as usize];
+        let max = exp::max(row);
+        let sum = exp::exp_sum(row, max);
+        let factor = scale / sum;
+        row.iter_mut().for_each(|x| *x *= factor);
+        row[*target as usize] -= scale;
+        f64::from(max - chosen) + f64::from(sum).ln()
+    });
     losses.iter().sum()
 }
 
 /// -ln p(target) of each row, in nats; the logits are used up.
 pub fn cross_entropy_forward(logits: &mut [f32], targets: &[u32], n: usize) -> Vec<f64> {
-    logits
-        .par_chunks_exact_mut(n)
-        .zip(targets)
-        .map(|(row, target)| {
-            let chosen = row[*target as usize];
-            let max = exp::max(row);
-            f64::from(max - chosen) + f64::from(exp::exp_sum(row, max)).ln()
-        })
-        .collect()
+    pool::map(logits.chunks_exact_mut(n).zip(targets).collect(), |_, (row, target)| {
+        let chosen = row[*target as usize];
+        let max = exp::max(row);
+        f64::from(max - chosen) + f64::from(exp::exp_sum(row, max)).ln()
+    })
 }
 
 /// Turns one row of logits into log-probabilities (nats), in place.

@@ -7,11 +7,9 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use rayon::prelude::*;
 
 use super::kernel::{self, Factors, MR_MAX, NR, Tile};
+use super::pool;
 
 /// Rows that are asked for before they are copied.
 const AHEAD: usize = 24;
@@ -214,23 +212,6 @@ struct Shared(*mut f32);
 // SAFETY: the pointer is only used for tiles that no two tasks share.
 unsafe impl Sync for Shared {}
 
-/// Runs `0..tasks` on all threads, each taking the next one when it is done with one.
-fn share(tasks: usize, work: impl Fn(usize) + Sync) {
-    let threads = rayon::current_num_threads().min(tasks);
-    if threads <= 1 {
-        return (0..tasks).for_each(work);
-    }
-    let next = AtomicUsize::new(0);
-    (0..threads).into_par_iter().with_max_len(1).for_each(|_| {
-        loop {
-            match next.fetch_add(1, Ordering::Relaxed) {
-                task if task < tasks => work(task),
-                _ => break,
-            }
-        }
-    });
-}
-
 /// `C[m, n] = alpha · A[m, k] · B[k, n] (+ C)` on the calling thread alone: for callers that are one of many tasks and hold
 /// thread-local scratch (a task stolen while waiting for others would need it too).
 pub fn matmul_here<'a>(c: &mut [f32], a: View<'a>, m: usize, b: impl Into<Right<'a>>, write: Write) {
@@ -248,7 +229,7 @@ pub fn matmul<'a>(c: &mut [f32], a: View<'a>, m: usize, b: impl Into<Right<'a>>,
 /// `C[m, n] = alpha · Σ A · B (+ C)` over `terms`, each tile summed in registers and written once.
 pub fn matmul_sum(c: &mut [f32], m: usize, terms: &[Term<'_>], write: Write) {
     let Some(product) = Product::new(c, m, terms, write) else { return };
-    let (threads, panels) = (rayon::current_num_threads(), product.n.div_ceil(NR));
+    let (threads, panels) = (pool::threads(), product.n.div_ceil(NR));
     let depth: usize = terms.iter().map(|t| t.b.size().0).sum();
     if threads == 1 || m * product.n * depth < PARALLEL_FROM {
         product.block(0..m, 0..panels);
@@ -262,7 +243,7 @@ pub fn matmul_sum(c: &mut [f32], m: usize, terms: &[Term<'_>], write: Write) {
     let row_tasks = m.div_ceil(block);
     let column_tasks = wanted.div_ceil(row_tasks).min(panels);
     let panels_each = panels.div_ceil(column_tasks);
-    share(row_tasks * column_tasks, |task| {
+    pool::run(row_tasks * column_tasks, &|task| {
         let (row, column) = (task / column_tasks * block, task % column_tasks * panels_each);
         if column < panels {
             product.block(row..m.min(row + block), column..panels.min(column + panels_each));
@@ -520,13 +501,13 @@ mod tests {
         let (m, k, n) = (300, 128, 200);
         let (a, b) = (noise(m * k, 5), noise(k * n, 6));
         let panels = packed(View::rows(&b, n), k, n);
-        let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let run = || {
             let mut c = vec![0.0; m * n];
-            pool.install(|| matmul(&mut c, View::rows(&a, k), m, &panels, Write::SET));
+            matmul(&mut c, View::rows(&a, k), m, &panels, Write::SET);
             c
         };
-        assert_eq!(run(1), run(3));
+        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        assert_eq!(alone.install(|| (pool::threads(), run())), (1, run()));
     }
 
     #[test]

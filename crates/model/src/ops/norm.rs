@@ -1,6 +1,6 @@
 //! RMSNorm (Zhang & Sennrich 2019) and LayerNorm (Ba et al. 2016), forward and backward, over rows of width `d`.
 
-use rayon::prelude::*;
+use super::pool;
 
 /// Rows a task handles; partial weight gradients are summed per task in a fixed order.
 const ROWS_PER_TASK: usize = 64;
@@ -57,7 +57,7 @@ pub fn norm_forward(y: &mut [f32], x: &[f32], weights: NormWeights<'_>) {
         // A few rows cost less than asking other threads.
         return norm_rows(y, x, weights);
     }
-    y.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(y, x)| norm_rows(y, x, weights));
+    pool::chunks_mut(y, chunk, |i, y| norm_rows(y, &x[i * chunk..][..y.len()], weights));
 }
 
 fn norm_rows(y: &mut [f32], x: &[f32], weights: NormWeights<'_>) {
@@ -85,14 +85,15 @@ pub fn norm_backward(
 ) {
     let d = weights.weight.len();
     let chunk = d * ROWS_PER_TASK;
-    d_x.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).zip(d_y.par_chunks(chunk)).for_each(|((d_xs, xs), d_ys)| {
+    pool::chunks_mut(d_x, chunk, |i, d_xs| {
+        let (xs, d_ys) = (&x[i * chunk..][..d_xs.len()], &d_y[i * chunk..][..d_xs.len()]);
         for ((d_x, x), d_y) in d_xs.chunks_exact_mut(d).zip(xs.chunks_exact(d)).zip(d_ys.chunks_exact(d)) {
             row_backward(d_x, x, d_y, weights);
         }
     });
     let Some((d_weight, d_bias)) = d_weights else { return };
-    let partial: Vec<(Vec<f32>, Vec<f32>)> =
-        x.par_chunks(chunk).zip(d_y.par_chunks(chunk)).map(|(xs, d_ys)| weight_gradients(xs, d_ys, weights)).collect();
+    let rows = x.chunks(chunk).zip(d_y.chunks(chunk)).collect();
+    let partial = pool::map(rows, |_, (xs, d_ys)| weight_gradients(xs, d_ys, weights));
     for (scale, _) in &partial {
         d_weight.iter_mut().zip(scale).for_each(|(a, b)| *a += b);
     }

@@ -1,7 +1,7 @@
-//! A few threads that wait awake, for the many small products of one token.
+//! A few threads that wait awake: a step of training shares some thousand pieces of work, a token some hundred.
 //!
-//! Decoding runs some hundred products a token, each of a few microseconds: waking a sleeping thread for each costs more than
-//! the product. These threads spin for a moment after a job and sleep only when none follows. Tasks are claimed one by one,
+//! Waking a sleeping thread for each costs 50 to 100 µs, more than many of them take: it left the processors idle for a tenth of
+//! a training step. These threads spin for a moment after a job and sleep only when none follows. Tasks are claimed one by one,
 //! so that on a busy machine the caller does alone what a helper is late for. Which thread computes a task changes no bit.
 
 use std::any::Any;
@@ -9,8 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 
-/// Looks at the job's word before a helper sleeps: some 50 µs.
-const SPINS: usize = 3000;
+/// Looks at the job's word before a helper sleeps: some 200 µs.
+const SPINS: usize = 10_000;
 /// Looks before a waiting caller offers its processor to others.
 const SPINS_BEFORE_YIELD: usize = 1000;
 /// More tasks than this are never published at once.
@@ -86,16 +86,53 @@ fn shared() -> (&'static Shared, usize) {
         }));
         let wanted = rayon::current_num_threads();
         let spawn =
-            |i: &usize| std::thread::Builder::new().name(format!("decode-{i}")).spawn(move || shared.helper()).is_ok();
+            |i: &usize| std::thread::Builder::new().name(format!("helper-{i}")).spawn(move || shared.helper()).is_ok();
         // Where no thread can be had, the caller does the work.
         let helpers = (1..wanted).take_while(spawn).count();
         (shared, helpers + 1)
     })
 }
 
-/// Threads that a job is shared by, the caller among them.
+/// Threads that a job of this caller is shared by, the caller among them: one inside a rayon worker, as `run` says.
 pub fn threads() -> usize {
-    shared().1
+    if rayon::current_thread_index().is_some() { 1 } else { shared().1 }
+}
+
+/// Calls `work(i, chunk)` for every chunk of `size` elements (the last may be shorter), on several threads.
+pub fn chunks_mut<T: Send>(x: &mut [T], size: usize, work: impl Fn(usize, &mut [T]) + Sync) {
+    let (len, size) = (x.len(), size.max(1));
+    let parts = Parts::new(x);
+    run(len.div_ceil(size), &|i| {
+        // SAFETY: `x` is borrowed until `run` returns, and every task has a chunk of its own.
+        work(i, unsafe { parts.part(i * size, size.min(len - i * size)) });
+    });
+}
+
+/// The same over two buffers of one length.
+pub fn chunks_mut_2<T: Send>(x: &mut [T], y: &mut [T], size: usize, work: impl Fn(usize, &mut [T], &mut [T]) + Sync) {
+    assert_eq!(x.len(), y.len(), "buffers that are cut alike have one length");
+    let parts = Parts::new(y);
+    chunks_mut(x, size, |i, x| {
+        // SAFETY: `y` is borrowed until all tasks are done, and every task has a chunk of its own.
+        work(i, x, unsafe { parts.part(i * size, x.len()) });
+    });
+}
+
+/// `work(i, item)` for every item, on several threads; the results in the items' order.
+pub fn map<I: Send, O: Send>(items: Vec<I>, work: impl Fn(usize, I) -> O + Sync) -> Vec<O> {
+    enum Slot<I, O> {
+        Todo(I),
+        Done(O),
+        Taken,
+    }
+    let mut slots: Vec<_> = items.into_iter().map(Slot::Todo).collect();
+    chunks_mut(&mut slots, 1, |i, slot| {
+        if let Slot::Todo(item) = std::mem::replace(&mut slot[0], Slot::Taken) {
+            slot[0] = Slot::Done(work(i, item));
+        }
+    });
+    let done = |slot| if let Slot::Done(output) = slot { Some(output) } else { None };
+    slots.into_iter().filter_map(done).collect()
 }
 
 /// Calls `task(0)` to `task(tasks - 1)`, on several threads when they are free. Returns when all are done.
