@@ -15,8 +15,8 @@ use crate::ops::pool;
 use crate::ops::softcap::{softcap_backward, softcap_forward};
 use crate::params::{Gradients, Params};
 
-/// Most logits held at once (64 MiB), unless 32 rows need more.
-const LOGITS_PER_BLOCK: usize = 1 << 24;
+/// Most logits held at once (128 MiB), unless 32 rows need more.
+const LOGITS_PER_BLOCK: usize = 1 << 25;
 
 /// Rows that are taken together: blocks of equal height, as few as the limit allows, as each reads the whole weight.
 pub(crate) fn rows_per_block(classes: usize, rows: usize) -> usize {

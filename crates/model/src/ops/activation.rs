@@ -1,8 +1,7 @@
 //! Activations of the feed-forward block: SiLU and GELU (Hendrycks & Gimpel 2016), plain or gated as SwiGLU and GeGLU (Shazeer 2020).
 
-use super::pool;
-
 use super::exp::{exp, sigmoid, tanh, vectorised};
+use super::pool;
 
 /// Which non-linearity a feed-forward block has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +96,25 @@ vectorised! {
     }
 }
 
+/// Both gradients of a gated activation from one evaluation of it.
+macro_rules! gated {
+    ($name:ident, $activation:ident) => {
+        vectorised! {
+            fn $name(d_gate: &mut [f32], d_up: &mut [f32], d_y: &[f32], gate: &[f32], up: &[f32]) {
+                let read = d_y.iter().zip(gate.iter().zip(up));
+                for ((d_gate, d_up), (d_y, (gate, up))) in d_gate.iter_mut().zip(d_up).zip(read) {
+                    let (value, derivative) = $activation(*gate);
+                    *d_up = d_y * value;
+                    *d_gate = d_y * up * derivative;
+                }
+            }
+        }
+    };
+}
+gated!(gated_silu, silu);
+gated!(gated_gelu_tanh, gelu_tanh);
+gated!(gated_gelu, gelu);
+
 /// The part of `x` that belongs to the `i`th chunk.
 fn chunk(x: &[f32], i: usize) -> &[f32] {
     &x[i * CHUNK..x.len().min((i + 1) * CHUNK)]
@@ -124,10 +142,11 @@ pub fn gated_forward(kind: Activation, y: &mut [f32], gate: &[f32], up: &[f32]) 
 pub fn gated_backward(kind: Activation, d: (&mut [f32], &mut [f32]), d_y: &[f32], gate: &[f32], up: &[f32]) {
     pool::chunks_mut_2(d.0, d.1, CHUNK, |i, d_gate, d_up| {
         let (d_y, gate, up) = (chunk(d_y, i), chunk(gate, i), chunk(up, i));
-        forward_chunk(kind, d_up, gate);
-        d_up.iter_mut().zip(d_y).for_each(|(d, y)| *d *= y);
-        d_gate.iter_mut().zip(d_y.iter().zip(up)).for_each(|(d, (y, up))| *d = y * up);
-        backward_chunk(kind, d_gate, gate);
+        match kind {
+            Activation::Silu => gated_silu(d_gate, d_up, d_y, gate, up),
+            Activation::GeluTanh => gated_gelu_tanh(d_gate, d_up, d_y, gate, up),
+            Activation::Gelu => gated_gelu(d_gate, d_up, d_y, gate, up),
+        }
     });
 }
 

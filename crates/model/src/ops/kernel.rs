@@ -64,7 +64,7 @@ pub fn prefetch(data: &[f32], start: usize, len: usize) {
 }
 
 /// Packs a panel of a matrix that lies transposed: `out[p · NR + j] = data[j · stride + p]` for `p` in `0..depth` and `j` in
-/// `0..columns`, and zeros in the columns beyond.
+/// `0..columns`, and zeros up to a whole number of vectors.
 ///
 /// # Panics
 /// Where `out` or `data` is too short.
@@ -86,7 +86,18 @@ pub fn pack_turned(out: &mut [f32], data: &[f32], stride: usize, (depth, columns
         for j in first..columns {
             row[j] = data[j * stride + p];
         }
-        row[columns..].fill(0.0);
+        pad(row, columns);
+    }
+}
+
+/// Values of the widest vectors.
+const VECTOR: usize = 16;
+
+/// Zeros behind the first `columns` of a panel's row, up to a whole number of vectors: the kernel reads no further.
+pub fn pad(row: &mut [f32], columns: usize) {
+    let end = columns.next_multiple_of(VECTOR);
+    if columns < end {
+        row[columns..end].fill(0.0);
     }
 }
 
@@ -459,7 +470,8 @@ mod tests {
             let mut out = vec![9.0; depth * NR];
             pack_turned(&mut out, &data, stride, (depth, columns));
             for (p, j) in (0..depth).flat_map(|p| (0..NR).map(move |j| (p, j))) {
-                let expected = if j < columns { data[j * stride + p] } else { 0.0 };
+                let beyond = if j < columns.next_multiple_of(VECTOR) { 0.0 } else { 9.0 };
+                let expected = if j < columns { data[j * stride + p] } else { beyond };
                 assert_eq!(out[p * NR + j], expected, "{depth}×{columns} at {p}, {j}");
             }
         }

@@ -23,6 +23,8 @@ const PARALLEL_FROM: usize = 1 << 20;
 const TASKS_PER_THREAD: usize = 8;
 /// Rows of A that are a multiple of this many floats (4 KiB) apart fall into one set of the first-level cache.
 const ALIASING: usize = 1024;
+/// Such rows that one task copies.
+const COPIED_TOGETHER: usize = 32;
 
 /// A matrix `[k, n]` in panels of [`NR`] columns, zero-padded on the right.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +56,11 @@ impl<'a> View<'a> {
     /// The transpose of a row-major matrix that has `columns` columns.
     pub fn transposed(data: &'a [f32], columns: usize) -> Self {
         Self { data, row_stride: 1, column_stride: columns }
+    }
+
+    /// Whether its rows fall into one set of the first-level cache.
+    fn crowded(&self) -> bool {
+        self.column_stride == 1 && self.row_stride.is_multiple_of(ALIASING)
     }
 
     fn assert_holds(&self, rows: usize, columns: usize) {
@@ -92,9 +99,13 @@ fn pack(out: &mut [f32], view: View<'_>, rows: &Range<usize>, columns: Range<usi
         match from.first_chunk::<NR>() {
             Some(whole) if width == NR && view.column_stride == 1 => *out = *whole,
             _ => {
-                let line = from.iter().step_by(view.column_stride.max(1));
-                out.iter_mut().zip(line).take(width).for_each(|(out, x)| *out = *x);
-                out[width..].fill(0.0);
+                if view.column_stride == 1 {
+                    out[..width].copy_from_slice(&from[..width]);
+                } else {
+                    let line = from.iter().step_by(view.column_stride);
+                    out.iter_mut().zip(line).take(width).for_each(|(out, x)| *out = *x);
+                }
+                kernel::pad(out, width);
             }
         }
     }
@@ -165,10 +176,12 @@ impl<'a> Right<'a> {
     }
 
     /// Copies some rows of a panel that does not lie packed.
-    fn copy(&self, panel: usize, depth: &Range<usize>, scratch: &mut Vec<f32>) {
-        let Self::Lying { view, n, .. } = *self else { return };
-        let columns = NR.min(n - panel * NR);
-        pack(grow(scratch, depth.len() * NR), view, depth, panel * NR..panel * NR + columns);
+    fn copy(&self, panel: usize, depth: &Range<usize>, scratch: &mut Vec<f32>) -> *const f32 {
+        if let Self::Lying { view, n, .. } = *self {
+            let columns = NR.min(n - panel * NR);
+            pack(grow(scratch, depth.len() * NR), view, depth, panel * NR..panel * NR + columns);
+        }
+        scratch.as_ptr()
     }
 }
 
@@ -243,10 +256,24 @@ pub fn matmul_sum(c: &mut [f32], m: usize, terms: &[Term<'_>], write: Write) {
     let row_tasks = m.div_ceil(block);
     let column_tasks = wanted.div_ceil(row_tasks).min(panels);
     let panels_each = panels.div_ceil(column_tasks);
-    pool::run(row_tasks * column_tasks, &|task| {
-        let (row, column) = (task / column_tasks * block, task % column_tasks * panels_each);
-        if column < panels {
-            product.block(row..m.min(row + block), column..panels.min(column + panels_each));
+    let share = |work: &(dyn Fn(Range<usize>, Range<usize>) + Sync)| {
+        pool::run(row_tasks * column_tasks, &|task| {
+            let (row, column) = (task / column_tasks * block, task % column_tasks * panels_each);
+            if column < panels {
+                work(row..m.min(row + block), column..panels.min(column + panels_each));
+            }
+        });
+    };
+    if !terms.iter().any(|term| term.a.crowded()) {
+        return share(&|rows, panels| product.block(rows, panels));
+    }
+    // What is copied of A is copied once, for all panels.
+    LEFT.with_borrow_mut(|scratch| {
+        for (number, pass) in product.passes().iter().enumerate() {
+            let left = product.left(scratch, pass, &(0..m));
+            share(&|rows, panels| {
+                RIGHT.with_borrow_mut(|right| product.pass((number, pass), &left, (&rows, rows.start), panels, right));
+            });
         }
     });
 }
@@ -265,15 +292,11 @@ struct Piece {
     depth: Range<usize>,
 }
 
-/// Copies of what cannot be read well where it lies.
-#[derive(Default)]
-struct Scratch {
-    left: Vec<f32>,
-    right: [Vec<f32>; MAX_TERMS],
-}
-
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    /// Rows of A that would crowd each other out of the cache where they lie.
+    static LEFT: RefCell<Vec<f32>> = RefCell::default();
+    /// A panel of each term.
+    static RIGHT: RefCell<[Vec<f32>; MAX_TERMS]> = RefCell::default();
 }
 
 impl<'a> Product<'a> {
@@ -318,64 +341,62 @@ impl<'a> Product<'a> {
     fn block(&self, rows: Range<usize>, panels: Range<usize>) {
         debug_assert!(rows.end <= self.m);
         let passes = self.passes();
-        SCRATCH.with_borrow_mut(|Scratch { left, right }| {
-            for first in rows.clone().step_by(ROWS_PER_BLOCK) {
-                let block = first..rows.end.min(first + ROWS_PER_BLOCK);
-                for (number, pass) in passes.iter().enumerate() {
-                    let left = self.left(left, pass, &block);
-                    let accumulate = self.write.accumulate || number > 0;
-                    for panel in panels.clone() {
-                        for (piece, scratch) in pass.iter().zip(right.iter_mut()) {
-                            self.terms[piece.term].b.copy(panel, &piece.depth, scratch);
-                        }
-                        let mut factors = self.factors(pass, &left, right, panel);
-                        self.panel(&mut factors[..pass.len()], &block, panel, accumulate);
+        LEFT.with_borrow_mut(|scratch| {
+            RIGHT.with_borrow_mut(|right| {
+                for first in rows.clone().step_by(ROWS_PER_BLOCK) {
+                    let block = first..rows.end.min(first + ROWS_PER_BLOCK);
+                    for (number, pass) in passes.iter().enumerate() {
+                        let left = self.left(scratch, pass, &block);
+                        self.pass((number, pass), &left, (&block, 0), panels.clone(), right);
                     }
                 }
-            }
+            });
         });
     }
 
-    /// Where the rows of A of each piece lie: in A, or copied together where they would crowd each other out of the cache.
-    fn left(&self, scratch: &mut Vec<f32>, pass: &[Piece], rows: &Range<usize>) -> Vec<(*const f32, usize, usize)> {
-        scratch.clear();
-        let crowded = |view: &View<'_>| view.column_stride == 1 && view.row_stride.is_multiple_of(ALIASING);
-        let width = |piece: &Piece| piece.depth.len() + 16;
-        for piece in pass.iter().filter(|piece| crowded(&self.terms[piece.term].a)) {
-            let view = self.terms[piece.term].a;
-            for row in rows.clone() {
-                scratch.extend_from_slice(&view.data[row * view.row_stride..][piece.depth.clone()]);
-                scratch.resize(scratch.len() + 16, 0.0);
+    /// What one pass adds to a rectangle of C, whose rows begin at row `skip` of `left`.
+    fn pass(
+        &self,
+        (number, pass): (usize, &[Piece]),
+        left: &[View<'_>],
+        (rows, skip): (&Range<usize>, usize),
+        panels: Range<usize>,
+        right: &mut [Vec<f32>; MAX_TERMS],
+    ) {
+        for panel in panels {
+            let mut factors = [EMPTY; MAX_TERMS];
+            for (i, (piece, a)) in pass.iter().zip(left).enumerate() {
+                let b = self.terms[piece.term].b;
+                let b = b.packed(panel, &piece.depth).unwrap_or_else(|| b.copy(panel, &piece.depth, &mut right[i]));
+                let (a_row, a_column) = (a.row_stride, a.column_stride);
+                factors[i] = Factors { k: piece.depth.len(), a: a.data[skip * a_row..].as_ptr(), a_row, a_column, b };
             }
+            self.panel(&mut factors[..pass.len()], rows, panel, self.write.accumulate || number > 0);
         }
-        let mut copied = 0;
-        let place = |piece: &Piece| {
-            let view = self.terms[piece.term].a;
-            if crowded(&view) {
-                let start = copied;
-                copied += rows.len() * width(piece);
-                return (scratch[start..].as_ptr(), width(piece), 1);
-            }
-            let start = rows.start * view.row_stride + piece.depth.start * view.column_stride;
-            (view.data[start..].as_ptr(), view.row_stride, view.column_stride)
-        };
-        pass.iter().map(place).collect()
     }
 
-    /// The products that one panel sums.
-    fn factors(
-        &self,
-        pass: &[Piece],
-        left: &[(*const f32, usize, usize)],
-        right: &[Vec<f32>],
-        panel: usize,
-    ) -> [Factors; MAX_TERMS] {
-        let mut factors = [EMPTY; MAX_TERMS];
-        for (i, (piece, (a, a_row, a_column))) in pass.iter().zip(left).enumerate() {
-            let b = self.terms[piece.term].b.packed(panel, &piece.depth).unwrap_or_else(|| right[i].as_ptr());
-            factors[i] = Factors { k: piece.depth.len(), a: *a, a_row: *a_row, a_column: *a_column, b };
-        }
-        factors
+    /// Some rows of A of each piece: where they lie, or copied together where they would crowd each other out of the cache.
+    fn left<'s>(&'s self, scratch: &'s mut Vec<f32>, pass: &[Piece], rows: &Range<usize>) -> Vec<View<'s>> {
+        let width = |piece: &Piece| piece.depth.len() + 16;
+        let crowded = pass.iter().filter(|piece| self.terms[piece.term].a.crowded());
+        let mut rest = grow(scratch, crowded.map(|piece| rows.len() * width(piece)).sum());
+        let place = |piece: &Piece| {
+            let (view, depth) = (self.terms[piece.term].a, &piece.depth);
+            let from = |row: usize| &view.data[row * view.row_stride + depth.start * view.column_stride..];
+            if !view.crowded() {
+                return View { data: from(rows.start), ..view };
+            }
+            let (copies, tail) = std::mem::take(&mut rest).split_at_mut(rows.len() * width(piece));
+            rest = tail;
+            pool::chunks_mut(copies, COPIED_TOGETHER * width(piece), |task, copies| {
+                for (i, copy) in copies.chunks_exact_mut(width(piece)).enumerate() {
+                    let row = rows.start + task * COPIED_TOGETHER + i;
+                    copy[..depth.len()].copy_from_slice(&from(row)[..depth.len()]);
+                }
+            });
+            View::rows(copies, width(piece))
+        };
+        pass.iter().map(place).collect()
     }
 
     /// All rows of a block against one panel.
