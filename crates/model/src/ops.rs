@@ -4,6 +4,7 @@
 
 pub mod activation;
 pub mod attention;
+mod board;
 pub mod cached_attention;
 pub mod cross_entropy;
 pub mod exp;

@@ -218,14 +218,24 @@ mod x86 {
     pub(super) unsafe fn avx512<const MR: usize, const NV: usize>(factors: &[Factors], tile: Tile) {
         // SAFETY: every pointer stays within what `run` promises.
         unsafe {
-            let mut sums = [[_mm512_setzero_ps(); NV]; MR];
-            for f in factors {
-                match (MR, NV) {
-                    (12, 2) => tall_2(f, sums.as_mut_ptr().cast()),
-                    (12, 1) => tall_1(f, sums.as_mut_ptr().cast()),
-                    _ => short(f, &mut sums),
+            if MR == 12 {
+                // Written by the first factors; the zeros they begin with are read from a constant.
+                let mut sums = std::mem::MaybeUninit::<[[__m512; NV]; MR]>::uninit();
+                let at = sums.as_mut_ptr().cast();
+                let mut from = ZEROS.0.as_ptr();
+                for f in factors.iter().filter(|f| f.k > 0) {
+                    if NV == 2 {
+                        tall_2(f, from, at)
+                    } else {
+                        tall_1(f, from, at)
+                    }
+                    from = at;
                 }
+                // `run` asks for a factor that sums something.
+                return store(sums.assume_init_ref(), tile);
             }
+            let mut sums = [[_mm512_setzero_ps(); NV]; MR];
+            factors.iter().for_each(|f| short(f, &mut sums));
             store(&sums, tile);
         }
     }
@@ -278,6 +288,10 @@ mod x86 {
         }
     }
 
+    #[repr(align(64))]
+    struct Zeros([f32; 12 * 32]);
+    static ZEROS: Zeros = Zeros([0.0; 12 * 32]);
+
     /// Writes a block of 16 × 16 values transposed; rows of `out` lie [`NR`] apart.
     #[target_feature(enable = "avx512f")]
     pub(super) unsafe fn turn(data: *const f32, stride: usize, out: *mut f32) {
@@ -315,7 +329,7 @@ mod x86 {
     /// Twelve rows of A, addressed from every third one: base, base + row, base + 2 · row. `$sums` vectors stay in registers.
     /// The twelve rows that follow are asked for ahead, as if they followed without a gap.
     macro_rules! tall {
-        ($f:ident, $sums:ident, loads: [$($load:literal),*], steps: [$($step:literal),*], stores: [$($store:literal),*]) => {{
+        ($f:ident, $from:ident, $sums:ident, loads: [$($load:literal),*], steps: [$($step:literal),*], stores: [$($store:literal),*]) => {{
             let (row, column) = ($f.a_row * size_of::<f32>(), $f.a_column * size_of::<f32>());
             asm!(
                 $($load,)*
@@ -340,6 +354,7 @@ mod x86 {
                 b = inout(reg) $f.b => _,
                 next = inout(reg) $f.a.wrapping_byte_add(12 * row) => _,
                 k = inout(reg) $f.k => _,
+                from = in(reg) $from,
                 sums = in(reg) $sums,
                 out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _, out("zmm4") _, out("zmm5") _, out("zmm6") _,
                 out("zmm7") _, out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _, out("zmm12") _,
@@ -352,24 +367,21 @@ mod x86 {
         }};
     }
 
-    /// Adds a product to twelve rows of 32 sums.
+    /// Adds a product of `f.k > 0` to the twelve rows of 32 values at `from` and writes the sums.
     #[rustfmt::skip]
     #[target_feature(enable = "avx512f")]
-    unsafe fn tall_2(f: &Factors, sums: *mut f32) {
-        if f.k == 0 {
-            return;
-        }
-        // SAFETY: A and B are read as `run` promises; `sums` holds 24 vectors.
+    unsafe fn tall_2(f: &Factors, from: *const f32, sums: *mut f32) {
+        // SAFETY: A and B are read as `run` promises; `from` and `sums` hold 24 vectors.
         unsafe {
-            tall!(f, sums,
-                loads: ["vmovups zmm8, [{sums} + 0]\nvmovups zmm9, [{sums} + 64]\nvmovups zmm10, [{sums} + 128]",
-                "vmovups zmm11, [{sums} + 192]\nvmovups zmm12, [{sums} + 256]\nvmovups zmm13, [{sums} + 320]",
-                "vmovups zmm14, [{sums} + 384]\nvmovups zmm15, [{sums} + 448]\nvmovups zmm16, [{sums} + 512]",
-                "vmovups zmm17, [{sums} + 576]\nvmovups zmm18, [{sums} + 640]\nvmovups zmm19, [{sums} + 704]",
-                "vmovups zmm20, [{sums} + 768]\nvmovups zmm21, [{sums} + 832]\nvmovups zmm22, [{sums} + 896]",
-                "vmovups zmm23, [{sums} + 960]\nvmovups zmm24, [{sums} + 1024]\nvmovups zmm25, [{sums} + 1088]",
-                "vmovups zmm26, [{sums} + 1152]\nvmovups zmm27, [{sums} + 1216]\nvmovups zmm28, [{sums} + 1280]",
-                "vmovups zmm29, [{sums} + 1344]\nvmovups zmm30, [{sums} + 1408]\nvmovups zmm31, [{sums} + 1472]"],
+            tall!(f, from, sums,
+                loads: ["vmovups zmm8, [{from} + 0]\nvmovups zmm9, [{from} + 64]\nvmovups zmm10, [{from} + 128]",
+                "vmovups zmm11, [{from} + 192]\nvmovups zmm12, [{from} + 256]\nvmovups zmm13, [{from} + 320]",
+                "vmovups zmm14, [{from} + 384]\nvmovups zmm15, [{from} + 448]\nvmovups zmm16, [{from} + 512]",
+                "vmovups zmm17, [{from} + 576]\nvmovups zmm18, [{from} + 640]\nvmovups zmm19, [{from} + 704]",
+                "vmovups zmm20, [{from} + 768]\nvmovups zmm21, [{from} + 832]\nvmovups zmm22, [{from} + 896]",
+                "vmovups zmm23, [{from} + 960]\nvmovups zmm24, [{from} + 1024]\nvmovups zmm25, [{from} + 1088]",
+                "vmovups zmm26, [{from} + 1152]\nvmovups zmm27, [{from} + 1216]\nvmovups zmm28, [{from} + 1280]",
+                "vmovups zmm29, [{from} + 1344]\nvmovups zmm30, [{from} + 1408]\nvmovups zmm31, [{from} + 1472]"],
                 steps: ["vmovups zmm0, [{b} + 0]\nvmovups zmm1, [{b} + 64]",
                 "vbroadcastss zmm2, [{a0}]\nvfmadd231ps zmm8, zmm2, zmm0\nvfmadd231ps zmm9, zmm2, zmm1",
                 "vbroadcastss zmm3, [{a0} + {row}]\nvfmadd231ps zmm10, zmm3, zmm0\nvfmadd231ps zmm11, zmm3, zmm1",
@@ -395,20 +407,17 @@ mod x86 {
         }
     }
 
-    /// Adds a product to twelve rows of 16 sums.
+    /// Adds a product of `f.k > 0` to the twelve rows of 16 values at `from` and writes the sums.
     #[rustfmt::skip]
     #[target_feature(enable = "avx512f")]
-    unsafe fn tall_1(f: &Factors, sums: *mut f32) {
-        if f.k == 0 {
-            return;
-        }
-        // SAFETY: A and B are read as `run` promises; `sums` holds 12 vectors.
+    unsafe fn tall_1(f: &Factors, from: *const f32, sums: *mut f32) {
+        // SAFETY: A and B are read as `run` promises; `from` and `sums` hold 12 vectors.
         unsafe {
-            tall!(f, sums,
-                loads: ["vmovups zmm8, [{sums} + 0]\nvmovups zmm9, [{sums} + 64]\nvmovups zmm10, [{sums} + 128]",
-                "vmovups zmm11, [{sums} + 192]\nvmovups zmm12, [{sums} + 256]\nvmovups zmm13, [{sums} + 320]",
-                "vmovups zmm14, [{sums} + 384]\nvmovups zmm15, [{sums} + 448]\nvmovups zmm16, [{sums} + 512]",
-                "vmovups zmm17, [{sums} + 576]\nvmovups zmm18, [{sums} + 640]\nvmovups zmm19, [{sums} + 704]"],
+            tall!(f, from, sums,
+                loads: ["vmovups zmm8, [{from} + 0]\nvmovups zmm9, [{from} + 64]\nvmovups zmm10, [{from} + 128]",
+                "vmovups zmm11, [{from} + 192]\nvmovups zmm12, [{from} + 256]\nvmovups zmm13, [{from} + 320]",
+                "vmovups zmm14, [{from} + 384]\nvmovups zmm15, [{from} + 448]\nvmovups zmm16, [{from} + 512]",
+                "vmovups zmm17, [{from} + 576]\nvmovups zmm18, [{from} + 640]\nvmovups zmm19, [{from} + 704]"],
                 steps: ["vmovups zmm0, [{b} + 0]",
                 "vbroadcastss zmm2, [{a0}]\nvfmadd231ps zmm8, zmm2, zmm0",
                 "vbroadcastss zmm3, [{a0} + {row}]\nvfmadd231ps zmm9, zmm3, zmm0",

@@ -8,19 +8,20 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use super::board::{self, Plan};
 use super::kernel::{self, Factors, MR_MAX, NR, Tile};
 use super::pool;
 
 /// Rows that are asked for before they are copied.
 const AHEAD: usize = 24;
 /// Rows of A that meet a panel before the next one comes.
-pub(crate) const ROWS_PER_BLOCK: usize = 512;
+pub(crate) const ROWS_PER_BLOCK: usize = 2048;
+/// Rows that one thread takes at a time of those that meet a panel.
+const ROWS_PER_PART: usize = 4 * MR_MAX;
 /// Inner products are summed in pieces of this length: a panel's piece stays in the second-level cache.
 pub(crate) const DEPTH: usize = 1024;
 /// Products smaller than this many multiply-adds run on the calling thread.
 const PARALLEL_FROM: usize = 1 << 20;
-/// Pieces of work a thread gets at least, so that threads end together.
-const TASKS_PER_THREAD: usize = 8;
 /// Rows of A that are a multiple of this many floats (4 KiB) apart fall into one set of the first-level cache.
 const ALIASING: usize = 1024;
 /// Such rows that one task copies.
@@ -230,7 +231,7 @@ unsafe impl Sync for Shared {}
 pub fn matmul_here<'a>(c: &mut [f32], a: View<'a>, m: usize, b: impl Into<Right<'a>>, write: Write) {
     let terms = [Term { a, b: b.into() }];
     if let Some(product) = Product::new(c, m, &terms, write) {
-        product.block(0..m, 0..product.n.div_ceil(NR));
+        product.block(0..m);
     }
 }
 
@@ -242,40 +243,27 @@ pub fn matmul<'a>(c: &mut [f32], a: View<'a>, m: usize, b: impl Into<Right<'a>>,
 /// `C[m, n] = alpha · Σ A · B (+ C)` over `terms`, each tile summed in registers and written once.
 pub fn matmul_sum(c: &mut [f32], m: usize, terms: &[Term<'_>], write: Write) {
     let Some(product) = Product::new(c, m, terms, write) else { return };
-    let (threads, panels) = (pool::threads(), product.n.div_ceil(NR));
     let depth: usize = terms.iter().map(|t| t.b.size().0).sum();
-    if threads == 1 || m * product.n * depth < PARALLEL_FROM {
-        product.block(0..m, 0..panels);
-        return;
+    if pool::threads() == 1 || m * product.n * depth < PARALLEL_FROM {
+        return product.block(0..m);
     }
-    // Blocks of equal height: all but the last hold a multiple of the tallest kernel's rows. Panels are copied once a block,
-    // so that rows are only split where there are too few panels.
-    let (groups, wanted) = (m.div_ceil(MR_MAX), TASKS_PER_THREAD * threads);
-    let row_tasks = wanted.div_ceil(panels).min(groups.div_ceil(2)).max(m.div_ceil(ROWS_PER_BLOCK));
-    let block = groups.div_ceil(row_tasks) * MR_MAX;
-    let row_tasks = m.div_ceil(block);
-    let column_tasks = wanted.div_ceil(row_tasks).min(panels);
-    let panels_each = panels.div_ceil(column_tasks);
-    let share = |work: &(dyn Fn(Range<usize>, Range<usize>) + Sync)| {
-        pool::run(row_tasks * column_tasks, &|task| {
-            let (row, column) = (task / column_tasks * block, task % column_tasks * panels_each);
-            if column < panels {
-                work(row..m.min(row + block), column..panels.min(column + panels_each));
-            }
-        });
-    };
-    if !terms.iter().any(|term| term.a.crowded()) {
-        return share(&|rows, panels| product.block(rows, panels));
-    }
-    // What is copied of A is copied once, for all panels.
-    LEFT.with_borrow_mut(|scratch| {
-        for (number, pass) in product.passes().iter().enumerate() {
-            let left = product.left(scratch, pass, &(0..m));
-            share(&|rows, panels| {
-                RIGHT.with_borrow_mut(|right| product.pass((number, pass), &left, (&rows, rows.start), panels, right));
+    let passes = product.passes();
+    for first in (0..m).step_by(ROWS_PER_BLOCK) {
+        let rows = first..m.min(first + ROWS_PER_BLOCK);
+        if terms.iter().any(|term| term.a.crowded()) {
+            // What is copied of A is copied once, for all panels.
+            LEFT.with_borrow_mut(|scratch| {
+                for (number, pass) in passes.iter().enumerate() {
+                    product.share(&rows, &[Pass { number, pieces: pass, left: product.left(scratch, pass, &rows) }]);
+                }
             });
+        } else {
+            let lying = |pieces: &[Piece]| pieces.iter().map(|piece| product.lying(piece, &rows)).collect();
+            let numbered = passes.iter().enumerate();
+            let all: Vec<_> = numbered.map(|(number, pieces)| Pass { number, pieces, left: lying(pieces) }).collect();
+            product.share(&rows, &all);
         }
-    });
+    }
 }
 
 struct Product<'a> {
@@ -291,6 +279,20 @@ struct Piece {
     term: usize,
     depth: Range<usize>,
 }
+
+/// What is summed in registers before C is written, with the rows of A of each piece.
+struct Pass<'a> {
+    number: usize,
+    pieces: &'a [Piece],
+    left: Vec<View<'a>>,
+}
+
+/// A panel of each piece of a pass.
+struct Panels([*const f32; MAX_TERMS]);
+// SAFETY: they point to memory that is only read while a product runs.
+unsafe impl Send for Panels {}
+// SAFETY: as above.
+unsafe impl Sync for Panels {}
 
 thread_local! {
     /// Rows of A that would crowd each other out of the cache where they lie.
@@ -337,42 +339,63 @@ impl<'a> Product<'a> {
         passes
     }
 
-    /// Computes a rectangle of C: some rows of some panels.
-    fn block(&self, rows: Range<usize>, panels: Range<usize>) {
+    /// Computes some rows of C on this thread.
+    fn block(&self, rows: Range<usize>) {
         debug_assert!(rows.end <= self.m);
-        let passes = self.passes();
         LEFT.with_borrow_mut(|scratch| {
-            RIGHT.with_borrow_mut(|right| {
+            for (number, pieces) in self.passes().iter().enumerate() {
                 for first in rows.clone().step_by(ROWS_PER_BLOCK) {
                     let block = first..rows.end.min(first + ROWS_PER_BLOCK);
-                    for (number, pass) in passes.iter().enumerate() {
-                        let left = self.left(scratch, pass, &block);
-                        self.pass((number, pass), &left, (&block, 0), panels.clone(), right);
+                    let pass = Pass { number, pieces, left: self.left(scratch, pieces, &block) };
+                    for panel in 0..self.n.div_ceil(NR) {
+                        self.multiply(&pass, &self.panels(pieces, panel), (&block, 0), panel);
                     }
                 }
-            });
+            }
         });
     }
 
-    /// What one pass adds to a rectangle of C, whose rows begin at row `skip` of `left`.
-    fn pass(
-        &self,
-        (number, pass): (usize, &[Piece]),
-        left: &[View<'_>],
-        (rows, skip): (&Range<usize>, usize),
-        panels: Range<usize>,
-        right: &mut [Vec<f32>; MAX_TERMS],
-    ) {
-        for panel in panels {
-            let mut factors = [EMPTY; MAX_TERMS];
-            for (i, (piece, a)) in pass.iter().zip(left).enumerate() {
+    /// Computes some rows of C on all threads, the passes in their order.
+    fn share(&self, rows: &Range<usize>, passes: &[Pass<'_>]) {
+        let parts = rows.len().div_ceil(ROWS_PER_PART);
+        board::share(
+            Plan { pieces: self.n.div_ceil(NR), steps: passes.len(), parts },
+            |panel, step| self.panels(passes[step].pieces, panel),
+            |at, panels| {
+                let skip = at.part * ROWS_PER_PART;
+                let block = rows.start + skip..rows.end.min(rows.start + skip + ROWS_PER_PART);
+                self.multiply(&passes[at.step], panels, (&block, skip), at.piece);
+            },
+        );
+    }
+
+    /// A panel of each piece: where it lies packed, or copied into this thread's scratch.
+    fn panels(&self, pieces: &[Piece], panel: usize) -> Panels {
+        let mut panels = [std::ptr::null(); MAX_TERMS];
+        RIGHT.with_borrow_mut(|right| {
+            for ((piece, to), scratch) in pieces.iter().zip(&mut panels).zip(right) {
                 let b = self.terms[piece.term].b;
-                let b = b.packed(panel, &piece.depth).unwrap_or_else(|| b.copy(panel, &piece.depth, &mut right[i]));
-                let (a_row, a_column) = (a.row_stride, a.column_stride);
-                factors[i] = Factors { k: piece.depth.len(), a: a.data[skip * a_row..].as_ptr(), a_row, a_column, b };
+                *to = b.packed(panel, &piece.depth).unwrap_or_else(|| b.copy(panel, &piece.depth, scratch));
             }
-            self.panel(&mut factors[..pass.len()], rows, panel, self.write.accumulate || number > 0);
+        });
+        Panels(panels)
+    }
+
+    /// What one pass adds to a rectangle of C, whose rows begin at row `skip` of the pass's rows of A.
+    fn multiply(&self, pass: &Pass<'_>, panels: &Panels, (rows, skip): (&Range<usize>, usize), panel: usize) {
+        let mut factors = [EMPTY; MAX_TERMS];
+        for (i, (piece, a)) in pass.pieces.iter().zip(&pass.left).enumerate() {
+            let (k, a_row, a_column, b) = (piece.depth.len(), a.row_stride, a.column_stride, panels.0[i]);
+            factors[i] = Factors { k, a: a.data[skip * a_row..].as_ptr(), a_row, a_column, b };
         }
+        let accumulate = self.write.accumulate || pass.number > 0;
+        self.panel(&mut factors[..pass.pieces.len()], rows, panel, accumulate);
+    }
+
+    /// Some rows of A of a piece, where they lie.
+    fn lying(&self, piece: &Piece, rows: &Range<usize>) -> View<'a> {
+        let view = self.terms[piece.term].a;
+        View { data: &view.data[rows.start * view.row_stride + piece.depth.start * view.column_stride..], ..view }
     }
 
     /// Some rows of A of each piece: where they lie, or copied together where they would crowd each other out of the cache.
@@ -381,17 +404,16 @@ impl<'a> Product<'a> {
         let crowded = pass.iter().filter(|piece| self.terms[piece.term].a.crowded());
         let mut rest = grow(scratch, crowded.map(|piece| rows.len() * width(piece)).sum());
         let place = |piece: &Piece| {
-            let (view, depth) = (self.terms[piece.term].a, &piece.depth);
-            let from = |row: usize| &view.data[row * view.row_stride + depth.start * view.column_stride..];
+            let view = self.lying(piece, rows);
             if !view.crowded() {
-                return View { data: from(rows.start), ..view };
+                return view;
             }
             let (copies, tail) = std::mem::take(&mut rest).split_at_mut(rows.len() * width(piece));
             rest = tail;
             pool::chunks_mut(copies, COPIED_TOGETHER * width(piece), |task, copies| {
                 for (i, copy) in copies.chunks_exact_mut(width(piece)).enumerate() {
-                    let row = rows.start + task * COPIED_TOGETHER + i;
-                    copy[..depth.len()].copy_from_slice(&from(row)[..depth.len()]);
+                    let (row, depth) = (task * COPIED_TOGETHER + i, piece.depth.len());
+                    copy[..depth].copy_from_slice(&view.data[row * view.row_stride..][..depth]);
                 }
             });
             View::rows(copies, width(piece))
