@@ -60,7 +60,7 @@ pub struct Trace {
 struct BlockTrace {
     /// (T, d): the block's input.
     x: Vec<f32>,
-    /// (T, d): between the halves, unless they are parallel.
+    /// (W, d): what the feed-forward block read, unless that is all of `x`.
     middle: Option<Vec<f32>>,
     attention: AttentionSaved,
     /// Attention's output before the norm that follows it.
@@ -79,6 +79,9 @@ pub struct Tokens<'a> {
     pub documents: &'a [Document],
     /// (T): position in the document.
     pub positions: &'a [u32],
+    /// (W): the tokens whose hidden states are asked for; all when `None`. What only other tokens would need of the last block
+    /// is not computed.
+    pub wanted: Option<&'a [u32]>,
 }
 
 impl Decoder {
@@ -148,19 +151,20 @@ impl Decoder {
         (normed, Some(x))
     }
 
-    /// Hidden states (T, d) before the final norm, and what the backward pass needs.
+    /// Hidden states (W, d) before the final norm of the tokens that are asked for, and what the backward pass needs.
     pub fn forward(&self, params: &Params, tokens: Tokens<'_>, workspace: &mut Workspace) -> (Vec<f32>, Trace) {
         let (mut x, embedded) = self.embed(params, tokens.ids, tokens.positions, workspace);
         let mut trace = Trace { embedded, blocks: Vec::with_capacity(self.blocks.len()) };
-        for block in &self.blocks {
-            let (y, saved) = block.forward(params, x, Self::layout(tokens), workspace);
+        for (i, block) in self.blocks.iter().enumerate() {
+            let wanted = tokens.wanted.filter(|_| i + 1 == self.blocks.len());
+            let (y, saved) = block.forward(params, x, (Self::layout(tokens), wanted), workspace);
             trace.blocks.push(saved);
             x = y;
         }
         (x, trace)
     }
 
-    /// Takes `d_x` (T, d), the gradient of the hidden states, down to the embedding; uses the trace up.
+    /// Takes `d_x` (W, d), the gradient of the hidden states, down to the embedding; uses the trace up.
     pub fn backward(
         &self,
         params: &Params,
@@ -169,8 +173,10 @@ impl Decoder {
         tokens: Tokens<'_>,
         (gradients, workspace): (&mut Gradients, &mut Workspace),
     ) {
-        for (block, saved) in self.blocks.iter().zip(trace.blocks).rev() {
-            block.backward(params, &mut d_x, saved, Self::layout(tokens), (&mut *gradients, &mut *workspace));
+        for (i, (block, saved)) in self.blocks.iter().zip(trace.blocks).enumerate().rev() {
+            let wanted = tokens.wanted.filter(|_| i + 1 == self.blocks.len());
+            let layout = (Self::layout(tokens), wanted);
+            block.backward(params, &mut d_x, saved, layout, (&mut *gradients, &mut *workspace));
         }
         if let (Some(norm), Some(before)) = (self.embedding_norm, trace.embedded) {
             let mut d_before = workspace.zeros(d_x.len());
@@ -185,6 +191,13 @@ impl Decoder {
         add_rows(gradients.get_mut(self.embedding), tokens.ids, &d_x, self.hidden);
         workspace.give(d_x);
     }
+}
+
+/// Some rows of `x` (T, d).
+fn gather(x: &[f32], rows: &[u32], d: usize, workspace: &mut Workspace) -> Vec<f32> {
+    let mut out = workspace.take(rows.len() * d);
+    out.chunks_exact_mut(d).zip(rows).for_each(|(out, row)| out.copy_from_slice(&x[*row as usize * d..][..d]));
+    out
 }
 
 fn add_rows(table: Option<&mut [f32]>, rows: &[u32], d_x: &[f32], d: usize) {
@@ -212,7 +225,7 @@ impl Block {
         &self,
         params: &Params,
         x: Vec<f32>,
-        layout: Layout<'_>,
+        (layout, wanted): (Layout<'_>, Option<&[u32]>),
         workspace: &mut Workspace,
     ) -> (Vec<f32>, BlockTrace) {
         let mut middle = workspace.take(x.len());
@@ -221,42 +234,57 @@ impl Block {
                 self.attention.forward(params, y, x, layout, workspace)
             });
         add(&mut middle, &x);
-        let mut y = workspace.take(x.len());
-        let input = if self.parallel { &x } else { &middle };
+        let mut narrow_x = None;
+        if let Some(wanted) = wanted {
+            let width = x.len() / layout.positions.len();
+            narrow_x = self.parallel.then(|| gather(&x, wanted, width, workspace));
+            let narrow = gather(&middle, wanted, width, workspace);
+            workspace.give(std::mem::replace(&mut middle, narrow));
+        }
+        let mut y = workspace.take(middle.len());
+        let input = if self.parallel { narrow_x.as_ref().unwrap_or(&x) } else { &middle };
         let (mlp, mlp_inner) = self
             .mlp_norms
             .forward(params, &mut y, input, workspace, |y, x, workspace| self.mlp.forward(params, y, x, workspace));
         add(&mut y, &middle);
         let middle = if self.parallel {
             workspace.give(middle);
-            None
+            narrow_x
         } else {
             Some(middle)
         };
         (y, BlockTrace { x, middle, attention, attention_inner, mlp, mlp_inner })
     }
 
-    /// Turns `d_x` from the gradient of the output into that of the input.
+    /// Turns `d_x` from the gradient of the output (W, d) into that of the input (T, d).
     fn backward(
         &self,
         params: &Params,
-        d_x: &mut [f32],
+        d_x: &mut Vec<f32>,
         saved: BlockTrace,
-        layout: Layout<'_>,
+        (layout, wanted): (Layout<'_>, Option<&[u32]>),
         (gradients, workspace): (&mut Gradients, &mut Workspace),
     ) {
         let BlockTrace { x, middle, attention, attention_inner, mlp, mlp_inner } = saved;
         // Parallel halves have the same gradient; one after the other, attention's holds the feed-forward block's too.
-        let d_y = self.parallel.then(|| {
+        let mut d_y = self.parallel.then(|| {
             let mut d_y = workspace.take(d_x.len());
             d_y.copy_from_slice(d_x);
             d_y
         });
         let read = (middle.as_deref().unwrap_or(&x), mlp_inner.as_deref());
-        let write = (&mut *d_x, d_y.as_deref());
+        let write = (d_x.as_mut_slice(), d_y.as_deref());
         self.mlp_norms
             .backward(params, write, read, (gradients, workspace), |pass| self.mlp.backward(params, pass, &mlp));
-        let (write, read) = ((d_x, d_y.as_deref()), (x.as_slice(), attention_inner.as_deref()));
+        if let Some(wanted) = wanted {
+            let width = x.len() / layout.positions.len();
+            for narrow in std::iter::once(&mut *d_x).chain(d_y.as_mut()) {
+                let mut wide = workspace.zeros(x.len());
+                add_rows(Some(&mut wide), wanted, narrow, width);
+                workspace.give(std::mem::replace(narrow, wide));
+            }
+        }
+        let (write, read) = ((d_x.as_mut_slice(), d_y.as_deref()), (x.as_slice(), attention_inner.as_deref()));
         self.attention_norms.backward(params, write, read, (gradients, workspace), |pass| {
             self.attention.backward(params, pass, &attention, layout);
         });

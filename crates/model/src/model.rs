@@ -1,5 +1,7 @@
 //! A whole model: decoder, head, weights and gradients, behind the few calls that training and inference need.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::decoder::{Decoder, Tokens};
@@ -62,6 +64,19 @@ impl Batch {
     pub fn positions(&self) -> Vec<u32> {
         let positions = |d: Document| d.before.len() as u32..(d.before.len() + d.own.len()) as u32;
         self.documents().into_iter().flat_map(positions).collect()
+    }
+
+    /// The supervised rows in order, `None` for all rows, and the targets with their places among these.
+    fn wanted(&self) -> (Option<Vec<u32>>, Cow<'_, [Target]>) {
+        let mut rows: Vec<u32> = self.targets.iter().map(|target| target.position).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        if rows.is_empty() || rows.len() >= self.ids.len() {
+            return (None, Cow::Borrowed(&self.targets));
+        }
+        let place = |target: &Target| rows.partition_point(|row| *row < target.position) as u32;
+        let targets = self.targets.iter().map(|target| Target { position: place(target), ..*target }).collect();
+        (Some(rows), Cow::Owned(targets))
     }
 }
 
@@ -176,19 +191,21 @@ impl Model {
         assert_eq!(self.purpose, Purpose::Training, "the model was loaded for inference");
         self.check(batch)?;
         let (documents, positions) = (batch.documents(), batch.positions());
-        let tokens = Tokens { ids: &batch.ids, documents: &documents, positions: &positions };
+        let (wanted, targets) = batch.wanted();
+        let tokens =
+            Tokens { ids: &batch.ids, documents: &documents, positions: &positions, wanted: wanted.as_deref() };
         let (x, trace) = self.decoder.forward(&self.params, tokens, workspace);
-        let (loss, d_x) = self.head.backward(&self.params, &x, &batch.targets, scale, (gradients, workspace));
+        let (loss, d_x) = self.head.backward(&self.params, &x, &targets, scale, (gradients, workspace));
         workspace.give(x);
         self.decoder.backward(&self.params, d_x, trace, tokens, (gradients, workspace));
         Ok(loss)
     }
 
-    /// Hidden states (T, d) before the final norm.
-    fn hidden(&self, batch: &Batch, workspace: &mut Workspace) -> Result<Vec<f32>> {
+    /// Hidden states (W, d) before the final norm of the tokens that are asked for, or of all.
+    fn hidden(&self, batch: &Batch, wanted: Option<&[u32]>, workspace: &mut Workspace) -> Result<Vec<f32>> {
         self.check(batch)?;
         let (documents, positions) = (batch.documents(), batch.positions());
-        let tokens = Tokens { ids: &batch.ids, documents: &documents, positions: &positions };
+        let tokens = Tokens { ids: &batch.ids, documents: &documents, positions: &positions, wanted };
         let (x, trace) = self.decoder.forward(&self.params, tokens, workspace);
         trace.release(workspace);
         Ok(x)
@@ -196,8 +213,9 @@ impl Model {
 
     /// Each target's loss in nats.
     pub fn losses(&self, batch: &Batch, workspace: &mut Workspace) -> Result<Vec<f64>> {
-        let x = self.hidden(batch, workspace)?;
-        let losses = self.head.losses(&self.params, &x, &batch.targets, workspace);
+        let (wanted, targets) = batch.wanted();
+        let x = self.hidden(batch, wanted.as_deref(), workspace)?;
+        let losses = self.head.losses(&self.params, &x, &targets, workspace);
         workspace.give(x);
         Ok(losses)
     }
@@ -208,7 +226,7 @@ impl Model {
         if batch.lengths.contains(&0) {
             return Err(Error::Batch { reason: "a document without tokens has no mean".into() });
         }
-        let x = self.hidden(batch, workspace)?;
+        let x = self.hidden(batch, None, workspace)?;
         let mut normed = workspace.take(x.len());
         self.decoder.final_norm.forward(&self.params, &mut normed, &x);
         let d = self.spec.hidden;
@@ -228,9 +246,10 @@ impl Model {
 
     /// Logits at the targets' positions, (targets, classes).
     pub fn logits(&self, batch: &Batch, workspace: &mut Workspace) -> Result<Vec<f32>> {
-        let x = self.hidden(batch, workspace)?;
+        let (wanted, targets) = batch.wanted();
+        let x = self.hidden(batch, wanted.as_deref(), workspace)?;
         let d = self.spec.hidden;
-        let rows: Vec<f32> = batch.targets.iter().flat_map(|t| &x[t.position as usize * d..][..d]).copied().collect();
+        let rows: Vec<f32> = targets.iter().flat_map(|t| &x[t.position as usize * d..][..d]).copied().collect();
         workspace.give(x);
         Ok(self.head.logits(&self.params, &rows, workspace))
     }

@@ -433,6 +433,42 @@ fn documents_behind_a_shared_beginning_learn_as_separate_ones() {
     }
 }
 
+/// What the last block computes only for the tokens that are asked for is what it computes for all.
+#[test]
+fn a_few_targets_learn_what_they_learn_among_all() {
+    for family in families::ALL {
+        let folder = fixtures().join(family.model_type());
+        let mut model = load(&folder, &Wanted::AsStored, Purpose::Training).unwrap();
+        model.train_all();
+        let (mut all, mut workspace) = (everywhere(&packed(&folder)), Workspace::default());
+        let everything = all.targets.clone();
+        let mut gradients = [Gradients::zeros(&model.params), Gradients::zeros(&model.params)];
+        let mut losses = [0.0_f64; 2];
+        losses[0] += model.accumulate(&all, 1.0, &mut gradients[0], &mut workspace).unwrap();
+        // Not in order, and one row twice.
+        let (last, few) = (everything.len() - 1, everything.len() / 3);
+        let mut parts = vec![everything[..few].iter().rev().copied().collect::<Vec<_>>(), everything[few..].to_vec()];
+        parts[0].push(everything[last]);
+        parts[1].retain(|target| *target != everything[last]);
+        for targets in parts {
+            all.targets = targets;
+            losses[1] += model.accumulate(&all, 1.0, &mut gradients[1], &mut workspace).unwrap();
+        }
+        assert!((losses[0] - losses[1]).abs() < 1e-4, "{}: {losses:?}", family.model_type());
+        for (id, param) in model.params.iter() {
+            let [one, sum] = [&gradients[0], &gradients[1]].map(|g| g.get(id).unwrap());
+            let norm = one.iter().map(|x| x * x).sum::<f32>().sqrt();
+            let off = one.iter().zip(sum).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(
+                off <= GRADIENT * norm.max(1e-3),
+                "{}, {}: off by {off} of {norm}",
+                family.model_type(),
+                param.name
+            );
+        }
+    }
+}
+
 #[test]
 fn sharded_and_half_precision_folders_load() {
     let single = load(&fixtures().join("llama"), &Wanted::AsStored, Purpose::Inference).unwrap();
