@@ -139,8 +139,14 @@ pub fn gated_forward(kind: Activation, y: &mut [f32], gate: &[f32], up: &[f32]) 
 }
 
 /// Gradients of [`gated_forward`]: `d_gate = d_y · up · act'(gate)` and `d_up = d_y · act(gate)`.
-pub fn gated_backward(kind: Activation, d: (&mut [f32], &mut [f32]), d_y: &[f32], gate: &[f32], up: &[f32]) {
-    pool::chunks_mut_2(d.0, d.1, CHUNK, |i, d_gate, d_up| {
+pub fn gated_backward(
+    kind: Activation,
+    (d_gate, d_up): (&mut [f32], &mut [f32]),
+    d_y: &[f32],
+    gate: &[f32],
+    up: &[f32],
+) {
+    pool::chunks_mut_2(d_gate, d_up, CHUNK, |i, d_gate, d_up| {
         let (d_y, gate, up) = (chunk(d_y, i), chunk(gate, i), chunk(up, i));
         match kind {
             Activation::Silu => gated_silu(d_gate, d_up, d_y, gate, up),
