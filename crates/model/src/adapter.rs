@@ -211,12 +211,17 @@ pub fn load(model: &mut Model, folder: &Path) -> Result<LoraConfig> {
 
 /// Writes the trainable tensors as a PEFT adapter. `base` is what PEFT records as the base model's name or path.
 pub fn save(model: &Model, config: &LoraConfig, base: &str, folder: &Path) -> Result<()> {
+    save_as(model, config, base, (folder, Precision::F32))
+}
+
+/// The same, stored as `precision` says.
+pub fn save_as(model: &Model, config: &LoraConfig, base: &str, (folder, precision): (&Path, Precision)) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
     let trainable: Vec<_> = model.params.iter().filter(|(_, p)| p.trainable).map(|(_, p)| p).collect();
     let names: Vec<String> = trainable.iter().map(|p| format!("{PREFIX}{}", p.name)).collect();
     let tensors: Vec<Stored<'_>> =
         trainable.iter().zip(&names).map(|(p, name)| Stored { name, shape: &p.shape, values: &p.value }).collect();
-    write_file(&folder.join("adapter_model.safetensors"), &tensors, Precision::F32)?;
+    write_file(&folder.join("adapter_model.safetensors"), &tensors, precision)?;
     let classifier = model.head.kind == HeadKind::Classifier;
     let json = serde_json::json!({
         "peft_type": "LORA",

@@ -100,6 +100,11 @@ fn set_head(config: &mut Value, family: &dyn Family, labels: Option<Vec<String>>
 
 /// Saves a model folder: `config.json` and weights. The tokenizer's files are the caller's.
 pub fn save(model: &Model, folder: &Path, precision: Precision) -> Result<()> {
+    save_sharded(model, folder, precision, MAX_SHARD_BYTES)
+}
+
+/// The same, in files of at most `max_shard_bytes`, or of one tensor that is larger.
+pub fn save_sharded(model: &Model, folder: &Path, precision: Precision, max_shard_bytes: u64) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
     let mut config = model.config.clone();
     let name = match precision {
@@ -116,7 +121,7 @@ pub fn save(model: &Model, folder: &Path, precision: Precision) -> Result<()> {
     let layouts: Vec<_> = params.iter().map(|p| (p.stored_shape(), p.stored(&p.value))).collect();
     let tensors: Vec<Stored<'_>> =
         params.iter().zip(&layouts).map(|(p, (shape, values))| Stored { name: &p.name, shape, values }).collect();
-    write_model(folder, &tensors, precision, MAX_SHARD_BYTES)?;
+    write_model(folder, &tensors, precision, max_shard_bytes)?;
     write_atomically(&folder.join("config.json"), format!("{config:#}\n").as_bytes())
 }
 

@@ -118,6 +118,34 @@ pub enum Error {
         /// What to do.
         hint: &'static str,
     },
+    /// A GGUF file is damaged, or holds what is not read.
+    #[error(
+        "`{path}` is not a usable GGUF file: {reason}\nhint: export it again; files of other programs are not read"
+    )]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// What was exported computes something else than the model.
+    #[error(
+        "{what} does not compute what the model does: at position {position} of prompt {prompt} its logits are off by {relative:.1e} of their spread ({largest:.1e} at most), and {tolerance:.0e} is allowed\nhint: nothing was exported; a larger `--dtype` rounds less"
+    )]
+    Parity {
+        /// What was held against the model.
+        what: String,
+        /// The root mean square of the worst row over the standard deviation of all logits.
+        relative: f32,
+        /// The largest difference of a logit in that row.
+        largest: f32,
+        /// The prompt.
+        prompt: usize,
+        /// The position in it.
+        position: usize,
+        /// What would have passed.
+        tolerance: f32,
+    },
     /// Settings of generation are out of their ranges.
     #[error("cannot draw tokens so: {reason}\nhint: leave a setting out to turn it off")]
     Sampling {

@@ -66,6 +66,20 @@ impl Model {
     /// Runs a prompt over what the cache already holds of it: the longest common beginning is kept, the rest of the cache is
     /// forgotten. Returns the logits after the last token.
     pub fn prefill_from(&self, cache: &mut Cache, prompt: &[u32], workspace: &mut Workspace) -> Result<Vec<f32>> {
+        let x = self.prefill_rows(cache, prompt, 1, workspace)?;
+        let logits = self.head.logits(&self.params, &x, workspace);
+        workspace.give(x);
+        Ok(logits)
+    }
+
+    /// The same; returns the hidden states (rows, d) of the last tokens.
+    pub(crate) fn prefill_rows(
+        &self,
+        cache: &mut Cache,
+        prompt: &[u32],
+        rows: usize,
+        workspace: &mut Workspace,
+    ) -> Result<Vec<f32>> {
         if self.head.kind != HeadKind::LanguageModel {
             return Err(Error::Batch { reason: "a classifier cannot generate text".into() });
         }
@@ -73,12 +87,11 @@ impl Model {
             return Err(Error::Batch { reason: "the prompt is empty".into() });
         }
         self.check(&Batch { ids: prompt.to_vec(), lengths: vec![prompt.len()], ..Batch::default() })?;
-        cache.truncate(cache.common(prompt).min(prompt.len() - 1));
+        cache.truncate(cache.common(prompt).min(prompt.len() - rows.min(prompt.len())));
         let positions: Vec<u32> = (cache.len() as u32..prompt.len() as u32).collect();
-        let x = self.forward_cached(cache, &prompt[cache.len()..], &positions, Sight::Causal, workspace);
-        let logits = self.head.logits(&self.params, &x[x.len() - self.spec.hidden..], workspace);
-        workspace.give(x);
-        Ok(logits)
+        let mut x = self.forward_cached(cache, &prompt[cache.len()..], &positions, Sight::Causal, workspace);
+        x.drain(..x.len() - rows.min(prompt.len()) * self.spec.hidden);
+        Ok(x)
     }
 
     /// The most likely continuation, token by token. Stops early at the model's last position.

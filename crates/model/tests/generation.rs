@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use wardsmith_model::cache::Cache;
 use wardsmith_model::checkpoint::{Wanted, load};
-use wardsmith_model::constrain::Trie;
+use wardsmith_model::constrain::{Search, Trie};
 use wardsmith_model::families;
 use wardsmith_model::generate::{Limits, StopSequences, Unwatched, Watch};
 use wardsmith_model::layers::workspace::Workspace;
@@ -147,12 +147,22 @@ fn the_best_answers_are_those_of_all_scores() {
         let scores = model.score_answers(&[3, 14, 15, 92], &trie, workspace).unwrap();
         let mut ranked: Vec<(usize, f64)> = scores.iter().copied().enumerate().collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
-        for most in [1, 3, 40] {
-            let best = model.best_answers(cache, &[3, 14, 15, 92], (&trie, most), workspace).unwrap();
-            assert_eq!(best.len(), most);
-            for ((a, x), (b, y)) in best.iter().zip(&ranked) {
-                assert!(a == b && (x - y).abs() < 1e-4, "{family}: {a} {x} against {b} {y}");
+        for (most, left_out, certain) in [(1, 1.0, None), (3, 1.0, Some(17)), (40, 1.0, None), (1, 0.05, Some(3))] {
+            let search = Search { most, left_out, certain };
+            let found = model.search_answers(cache, &[3, 14, 15, 92], (&trie, search), workspace).unwrap();
+            let mut best: Vec<(usize, f64)> = found.nats.iter().copied().enumerate().collect();
+            best.sort_by(|a, b| b.1.total_cmp(&a.1));
+            for ((a, x), (b, y)) in best.iter().zip(&ranked).take(most) {
+                assert!(a == b && (x - y).abs() < 1e-4 && found.exact[*a], "{family}: {a} {x} against {b} {y}");
             }
+            assert!(certain.is_none_or(|certain| found.exact[certain]), "{family}");
+            let exact = (0..40).filter(|i| found.exact[*i]);
+            assert!(exact.clone().all(|i| (found.nats[i] - scores[i]).abs() < 1e-4), "{family}");
+            let mass = |all: &mut dyn Iterator<Item = usize>, nats: &[f64]| all.map(|i| nats[i].exp()).sum::<f64>();
+            let (reached, rest) =
+                (mass(&mut exact.clone(), &scores), mass(&mut (0..40).filter(|i| !found.exact[*i]), &scores));
+            let bound = mass(&mut (0..40).filter(|i| !found.exact[*i]), &found.nats);
+            assert!(rest <= bound * 1.001 && bound <= left_out * reached * 1.001 + 1e-12, "{family}: {rest} {bound}");
         }
         assert_eq!(cache.len(), 4, "the prompt stays for the next question");
     }

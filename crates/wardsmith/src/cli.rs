@@ -64,9 +64,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  wardsmith classify --model runs/cwe/model \"A heap overflow in the PNG decoder …\"\n  wardsmith classify --model runs/cwe/model --json < descriptions.txt"
     )]
     Classify(Classify),
-    /// Write a dataset for others: a Hugging Face dataset folder, or JSON lines of chats. Private examples stay behind.
+    /// Write a dataset or a model for others: Hugging Face folders, PEFT adapters, GGUF files, JSON lines of chats.
     #[command(
-        after_help = "Examples:\n  wardsmith export --data data/cwe --format hf --out cwe-dataset\n  wardsmith export --data data/cwe --format chat --out cwe-chats"
+        after_help = "Examples:\n  wardsmith export --model runs/cwe/adapter --format hf --dtype bf16 --out cwe-model\n  wardsmith export --model runs/cwe/model --format gguf --dtype q8_0 --out cwe.gguf\n  wardsmith export --data data/cwe --format hf --out cwe-dataset\n  wardsmith export --data data/cwe --format chat --out cwe-chats\n\nA model that is written is read back and run: where its logits are not near those of the model, nothing is exported. Of a dataset private examples stay behind."
     )]
     Export(Export),
     /// Measure this machine: the multipliers' rate, matrix products, training steps of a 135-million-value model.
@@ -332,16 +332,25 @@ impl Classify {
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     /// A prepared dataset.
-    #[arg(long, value_name = "DATASET")]
-    pub data: PathBuf,
+    #[arg(long, value_name = "DATASET", required_unless_present = "model")]
+    pub data: Option<PathBuf>,
+    /// A model folder, or the adapter folder of a run.
+    #[arg(long, value_name = "DIR", conflicts_with = "data")]
+    pub model: Option<PathBuf>,
     /// What to write.
     #[arg(long, value_enum)]
     pub format: ExportFormat,
-    /// What the dataset is called on its card.
+    /// How a model's weights are stored; else f32, and f16 in GGUF.
+    #[arg(long, value_enum, conflicts_with = "data")]
+    pub dtype: Option<ExportDtype>,
+    /// A model's weights are split into files of at most this size, such as 2GB or 500MiB.
+    #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = size, conflicts_with = "data")]
+    pub max_shard_size: u64,
+    /// What the dataset is called on its card, or an adapter's base in its configuration.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Where to write it.
-    #[arg(long, value_name = "DIR")]
+    /// Where to write it: a folder, or a file for GGUF.
+    #[arg(long, value_name = "PATH")]
     pub out: PathBuf,
     /// Replace an older export.
     #[arg(long)]
@@ -351,8 +360,47 @@ pub(crate) struct Export {
 /// What `wardsmith export` writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportFormat {
-    /// Parquet files and a dataset card, as the Hugging Face Hub and its `datasets` read them.
+    /// Of a dataset: Parquet files and a dataset card, as the Hugging Face Hub and its `datasets` read them. Of a model: a folder
+    /// with everything in it, adapter merged, as Transformers reads it.
     Hf,
-    /// A file of JSON lines a task and split, as TRL, Axolotl and OpenAI's fine-tuning read them.
+    /// Of a dataset: a file of JSON lines a task and split, as TRL, Axolotl and OpenAI's fine-tuning read them.
     Chat,
+    /// Of an adapter: an adapter folder, as PEFT reads it.
+    Peft,
+    /// Of a language model: a file for llama.cpp and what is built on it, tokenizer and chat template inside.
+    Gguf,
+}
+
+/// How weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportDtype {
+    /// 4 bytes a value.
+    F32,
+    /// 2 bytes a value, IEEE half.
+    F16,
+    /// 2 bytes a value, the upper half of an f32.
+    Bf16,
+    /// 8 bits a value (GGUF).
+    #[value(name = "q8_0")]
+    Q8_0,
+    /// 4 bits a value (GGUF).
+    #[value(name = "q4_0")]
+    Q4_0,
+}
+
+/// Reads `5GB`, `500MiB`, or a number of bytes.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match &text[digits.len()..] {
+        "" | "B" => 1,
+        "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        other => return Err(format!("`{other}` is no unit; KB, MB, GB, KiB, MiB and GiB are")),
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|n| *n > 0);
+    bytes.ok_or_else(|| format!("`{text}` is no size such as 5GB"))
 }

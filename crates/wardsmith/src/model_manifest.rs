@@ -53,6 +53,17 @@ impl ModelManifest {
         }
     }
 
+    /// Without the recipe, which may name places of this machine.
+    pub(crate) fn without_recipe(mut self) -> Self {
+        self.recipe.clear();
+        self
+    }
+
+    /// The label names of all tasks.
+    pub(crate) fn labels(&self) -> Vec<String> {
+        self.tasks.values().flatten().map(|label| label.name.clone()).collect()
+    }
+
     /// Reads the manifest of `folder`, if it has one.
     pub(crate) fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(FILE);

@@ -1,6 +1,6 @@
 //! From plain recipes and folders to live objects: datasets, renderers, models, token shards.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -138,31 +138,44 @@ pub(crate) fn lora_config(lora: &LoraRecipe) -> LoraConfig {
 /// A model folder, or a PEFT adapter folder whose base lies where its configuration says. `labels` are the classes of
 /// a classifier's adapter, which stands on a language model that knows of none.
 pub(crate) fn trained(folder: &Path, labels: &[String]) -> Result<Model> {
-    if !folder.join(adapter::CONFIG).exists() {
-        return Ok(checkpoint::load(folder, &Wanted::AsStored, Purpose::Inference)?);
+    match base_of(folder)? {
+        Some(base) => Ok(on_base(folder, &base, labels)?.0),
+        None => Ok(checkpoint::load(folder, &Wanted::AsStored, Purpose::Inference)?),
     }
-    let config = adapter::read_config(folder)?;
-    let shown = folder.display();
-    let said = config.base.unwrap_or_default();
-    let places = [said.clone(), folder.join(&said)];
-    let Some(base) = places.into_iter().find(|base| base.join("config.json").exists()) else {
+}
+
+/// Where the base of an adapter folder lies; `None` of a model folder.
+pub(crate) fn base_of(folder: &Path) -> Result<Option<PathBuf>> {
+    if !folder.join(adapter::CONFIG).exists() {
+        return Ok(None);
+    }
+    let said = adapter::read_config(folder)?.base.unwrap_or_default();
+    let mut places = [said.clone(), folder.join(&said)].into_iter();
+    let Some(base) = places.find(|base| base.join("config.json").exists()) else {
         bail!(
-            "the base of the adapter `{shown}` is not at `{}`\nhint: go to the folder it was tuned in, or set base_model_name_or_path in its adapter_config.json",
+            "the base of the adapter `{}` is not at `{}`\nhint: go to the folder it was tuned in, or set base_model_name_or_path in its adapter_config.json",
+            folder.display(),
             said.display()
         );
     };
-    let wanted = match (config.classifier, labels) {
+    Ok(Some(base))
+}
+
+/// The adapter in `folder` on the model in `base`.
+pub(crate) fn on_base(folder: &Path, base: &Path, labels: &[String]) -> Result<(Model, LoraConfig)> {
+    let wanted = match (adapter::read_config(folder)?.classifier, labels) {
         (false, _) => Wanted::AsStored,
         (true, []) => {
             bail!(
-                "the adapter `{shown}` is a classifier's and does not name its labels\nhint: use the complete model beside it"
+                "the adapter `{}` is a classifier's and does not name its labels\nhint: use the complete model beside it",
+                folder.display()
             )
         }
         (true, labels) => Wanted::Classifier { labels: labels.to_vec(), seed: 0 },
     };
-    let mut model = checkpoint::load(&base, &wanted, Purpose::Inference)?;
-    adapter::load(&mut model, folder)?;
-    Ok(model)
+    let mut model = checkpoint::load(base, &wanted, Purpose::Inference)?;
+    let config = adapter::load(&mut model, folder)?;
+    Ok((model, config))
 }
 
 /// The task of a dataset that `wanted` names, or its only one.

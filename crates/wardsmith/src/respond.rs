@@ -87,8 +87,7 @@ pub(crate) trait Respond {
 /// Opens the model folder, or the PEFT adapter folder, at `folder`.
 pub(crate) fn open(folder: &Path) -> Result<(Box<dyn Respond>, Option<ModelManifest>)> {
     let manifest = ModelManifest::read(folder)?;
-    let labels: Vec<String> =
-        manifest.iter().flat_map(|m| m.tasks.values().flatten()).map(|label| label.name.clone()).collect();
+    let labels = manifest.as_ref().map(ModelManifest::labels).unwrap_or_default();
     let model = resolved::trained(folder, &labels)?;
     let max_len_tokens = manifest.as_ref().map_or(resolved::DEFAULT_MAX_LEN_TOKENS, |m| m.max_len_tokens);
     let renderer = resolved::renderer(folder, max_len_tokens, model.spec.positions.limit())?;

@@ -64,7 +64,7 @@ pub(super) fn metadata(folder: &Path, config: &Json, vocab: usize) -> Result<Met
     add("ggml.pre", Value::Text(if pieces { "default" } else { splitter(&json["pre_tokenizer"])? }.into()));
     if pieces {
         add("ggml.scores", Value::Floats(scores(&tokens, &merges)));
-        add("ggml.add_space_prefix", Value::Bool(json["normalizer"].to_string().contains("\"Prepend\"")));
+        add("ggml.add_space_prefix", Value::Bool(prepends_space(&json)));
     } else {
         add("ggml.merges", Value::Texts(merges.iter().map(|(a, b)| format!("{a} {b}")).collect()));
     }
@@ -123,6 +123,13 @@ fn scores(tokens: &[String], merges: &[(String, String)]) -> Vec<f32> {
     tokens.iter().map(|t| -(rank.get(t).copied().unwrap_or(merges.len()) as f32)).collect()
 }
 
+/// Whether a text begins with a space that is not its own.
+fn prepends_space(json: &Json) -> bool {
+    let pre = json["pre_tokenizer"].to_string();
+    json["normalizer"].to_string().contains("\"Prepend\"")
+        || pre.contains("\"Metaspace\"") && !pre.contains("\"prepend_scheme\":\"never\"")
+}
+
 /// llama.cpp's name of the way in which text is split before merges.
 fn splitter(pre: &Json) -> Result<&'static str> {
     let steps: Vec<&Json> = match pre["type"].as_str() {
@@ -131,11 +138,15 @@ fn splitter(pre: &Json) -> Result<&'static str> {
     };
     let kinds: Vec<&str> = steps.iter().filter_map(|s| s["type"].as_str()).collect();
     let pattern = steps.iter().find_map(|s| s["pattern"]["Regex"].as_str()).unwrap_or_default();
+    if steps.iter().any(|s| s["type"] == "ByteLevel" && s["add_prefix_space"] == true) {
+        return Err(refuse("its tokenizer puts a space before every text"));
+    }
     match kinds.as_slice() {
         ["ByteLevel"] if pre["use_regex"].as_bool() != Some(false) => Ok("gpt-2"),
         ["Digits", "ByteLevel"] => Ok("smollm"),
         ["Split", "ByteLevel"] if pattern.contains(r"\p{N}{1,3}") => Ok("llama-bpe"),
         ["Split", "ByteLevel"] if pattern.contains(r"|\p{N}|") => Ok("qwen2"),
+        ["Split", "ByteLevel"] if pattern.starts_with(r" ?[^(\s|[.,!?") => Ok("bloom"),
         _ => Err(refuse(format!("its tokenizer splits text by {kinds:?}"))),
     }
 }

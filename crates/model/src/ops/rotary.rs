@@ -70,7 +70,7 @@ impl Rotary {
     }
 
     /// The angles per position, (dims / 2).
-    fn frequencies(&self) -> Vec<f32> {
+    pub fn frequencies(&self) -> Vec<f32> {
         let base = |i: usize| self.theta.powf(2.0 * i as f32 / self.dims as f32);
         let plain = (0..self.dims / 2).map(|i| 1.0 / base(i));
         match &self.scaling {
