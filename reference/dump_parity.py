@@ -305,11 +305,12 @@ def build_adapter(family):
 
 
 def save_adapter(model, folder):
-    """As PEFT saves it, but the set of target modules sorted (its order changes from run to run), without the card."""
+    """As PEFT saves it, but sets of modules sorted (their order changes from run to run), without the card."""
     model.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf8"))
-    config["target_modules"].sort()
+    for key in ("target_modules", "exclude_modules"):
+        config[key] = sorted(config[key]) if isinstance(config[key], list) else config[key]
     write_json(folder / "adapter_config.json", config)
 
 

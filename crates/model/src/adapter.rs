@@ -1,35 +1,44 @@
 //! LoRA adapters in PEFT's layout: `adapter_config.json` and `adapter_model.safetensors`.
 
-use std::path::{Path, PathBuf};
+mod config;
+mod modules;
 
-use serde::Deserialize;
-use serde_json::Value;
+use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::head::HeadKind;
-use crate::layers::linear::{Linear, Lora};
-use crate::model::Model;
+use crate::layers::linear::Linear;
+use crate::layers::lora::{Dora, Lora};
+use crate::model::{Model, Purpose};
 use crate::params::Params;
 use crate::weights::{Init, Precision, RandomInit, Stored, TensorSource, Weights, write_atomically, write_file};
+
+pub use config::{CONFIG, LoraConfig, StoredConfig, read_config};
+pub use modules::{ALL_LINEAR, Matcher, Modules};
 
 /// What PEFT puts before every name.
 const PREFIX: &str = "base_model.model.";
 
-/// The part of PEFT's configuration that matters here; anything that would change the arithmetic is refused.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct LoraConfig {
-    /// Rank.
-    pub r: usize,
-    /// Scale: the pair's product is multiplied by `lora_alpha / r`.
-    pub lora_alpha: f32,
-    /// Last parts of the names of the layers that get a pair.
-    pub target_modules: Vec<String>,
-}
-
-/// Puts fresh pairs (A random, B zero) on the chosen layers, freezes everything else but a classifier's head.
+/// Puts fresh adapters (A random, B zero, magnitudes those of the weight) on the chosen layers, freezes everything else but a
+/// classifier's head.
+///
+/// # Errors
+/// A configuration that means nothing, or that names layers which the model does not have.
 pub fn attach(model: &mut Model, config: &LoraConfig, seed: u64) -> Result<()> {
-    let mut source = FreshPair { init: RandomInit { seed } };
-    attach_from(model, config, &mut source, Path::new("(new)"))
+    let (mut source, path) = (FreshPair { init: RandomInit { seed } }, Path::new("(new)"));
+    let excluded = attach_from(model, config, &mut source, path)?;
+    if let Some(idle) = excluded.as_ref().and_then(Matcher::idle) {
+        let reason = format!("`exclude_modules` takes `{idle}` out, which was not in");
+        return Err(Error::Adapter { path: path.to_path_buf(), reason });
+    }
+    let params = &mut model.params;
+    for linear in model.decoder.linears_mut() {
+        if let Some(dora) = linear.lora.as_ref().and_then(|lora| lora.dora.as_deref()) {
+            let lengths = linear.row_lengths(params);
+            params[dora.magnitude].value = lengths;
+        }
+    }
+    Ok(())
 }
 
 /// A uniform in ±√(1/in) as PEFT's Kaiming initialisation of A gives in variance; B zero.
@@ -48,33 +57,36 @@ impl TensorSource for FreshPair {
     }
 }
 
-fn attach_from(model: &mut Model, config: &LoraConfig, source: &mut dyn TensorSource, path: &Path) -> Result<()> {
+/// Returns what was excluded.
+fn attach_from(
+    model: &mut Model,
+    config: &LoraConfig,
+    source: &mut dyn TensorSource,
+    path: &Path,
+) -> Result<Option<Matcher>> {
     let bad = |reason: String| Error::Adapter { path: path.to_path_buf(), reason };
-    if config.r == 0 || config.r > 4096 {
-        return Err(bad(format!("rank {} is not between 1 and 4096", config.r)));
-    }
+    config.check().map_err(bad)?;
+    let (mut targets, mut excluded) = config.matchers().map_err(bad)?;
     model.params.iter_mut().for_each(|(_, p)| p.trainable = false);
-    let mut used = vec![false; config.target_modules.len()];
-    let params = &mut model.params;
+    let (params, mut adapted) = (&mut model.params, 0);
     for linear in model.decoder.linears_mut() {
         let name = params[linear.weight].name.trim_end_matches(".weight").to_owned();
-        let hit = config
-            .target_modules
-            .iter()
-            .position(|t| name.rsplit('.').next() == Some(t) || name == *t || name.ends_with(&format!(".{t}")));
-        if let Some(i) = hit {
-            used[i] = true;
+        if targets.hits(&name) && !excluded.as_mut().is_some_and(|excluded| excluded.hits(&name)) {
             linear.lora = Some(pair(params, linear, &name, config, source)?);
+            adapted += 1;
         }
     }
-    if let Some(i) = used.iter().position(|u| !u) {
-        return Err(bad(format!("no linear layer is called `{}`", config.target_modules[i])));
+    if let Some(idle) = targets.idle() {
+        return Err(bad(format!("no linear layer is called `{idle}`")));
+    }
+    if adapted == 0 {
+        return Err(bad("`exclude_modules` leaves no layer to adapt".into()));
     }
     if model.head.kind == HeadKind::Classifier {
         let score = model.head.linear.weight;
         model.params[score].trainable = true;
     }
-    Ok(())
+    Ok(excluded)
 }
 
 fn pair(
@@ -84,16 +96,20 @@ fn pair(
     config: &LoraConfig,
     source: &mut dyn TensorSource,
 ) -> Result<Lora> {
-    let mut add = |suffix: &str, shape: [usize; 2]| -> Result<_> {
-        let name = format!("{name}.{suffix}.weight");
-        let value = source.tensor(&name, &shape, Init::Zeros)?;
+    let mut add = |suffix: &str, shape: &[usize]| -> Result<_> {
+        let name = format!("{name}.{suffix}");
+        let value = source.tensor(&name, shape, Init::Zeros)?;
         let id = params.add(name, shape.to_vec(), value);
         params[id].trainable = true;
         Ok(id)
     };
-    let a = add("lora_A", [config.r, linear.inputs])?;
-    let b = add("lora_B", [linear.outputs, config.r])?;
-    Ok(Lora { a, b, rank: config.r, scale: config.lora_alpha / config.r as f32 })
+    let a = add("lora_A.weight", &[config.r, linear.inputs])?;
+    let b = add("lora_B.weight", &[linear.outputs, config.r])?;
+    let dora = match config.use_dora {
+        true => Some(Box::new(Dora::new(add("lora_magnitude_vector", &[linear.outputs])?))),
+        false => None,
+    };
+    Ok(Lora { a, b, rank: config.r, scale: config.scale(), dropout: config.lora_dropout, dora })
 }
 
 /// Adapter tensors under PEFT's names.
@@ -104,84 +120,6 @@ struct PeftNames {
 impl TensorSource for PeftNames {
     fn tensor(&mut self, name: &str, shape: &[usize], _init: Init) -> Result<Vec<f32>> {
         self.weights.values(&format!("{PREFIX}{name}"), shape)
-    }
-}
-
-/// An adapter's configuration file.
-pub const CONFIG: &str = "adapter_config.json";
-/// No such file is larger.
-const MAX_CONFIG_BYTES: u64 = 4 << 20;
-/// Keys that change the arithmetic, or that say which tensors are trained; set, they are refused.
-/// `fan_in_fan_out` is not among them: PEFT sets it by the kind of each layer, whatever the file says, and so do we.
-const VARIANTS: [&str; 11] = [
-    "use_rslora",
-    "use_dora",
-    "rank_pattern",
-    "alpha_pattern",
-    "layers_to_transform",
-    "layer_replication",
-    "use_qalora",
-    "lora_bias",
-    "target_parameters",
-    "alora_invocation_tokens",
-    "trainable_token_indices",
-];
-/// Initialisations after which the base is not the one that its folder holds.
-const CHANGES_BASE: [&str; 4] = ["pissa", "olora", "corda", "loftq"];
-
-/// A stored adapter's configuration.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredConfig {
-    /// What is computed.
-    pub lora: LoraConfig,
-    /// Where the base lies, as the file says.
-    pub base: Option<PathBuf>,
-    /// Whether it is a classifier's.
-    pub classifier: bool,
-}
-
-/// Reads an adapter's configuration, refusing variants that are computed differently.
-///
-/// # Errors
-/// The file is missing, too large, not a LoRA configuration, or asks for what is not supported.
-pub fn read_config(folder: &Path) -> Result<StoredConfig> {
-    let path = folder.join(CONFIG);
-    let bad = |reason: String| Error::Adapter { path: path.clone(), reason };
-    let bytes = std::fs::metadata(&path).map_err(|e| Error::io("read", &path, e))?.len();
-    if bytes > MAX_CONFIG_BYTES {
-        return Err(bad(format!("it has {bytes} bytes")));
-    }
-    let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
-    let json: Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
-    let text_of = |key: &str| json.get(key).and_then(Value::as_str);
-    if text_of("peft_type") != Some("LORA") {
-        return Err(bad("`peft_type` is not `LORA`".into()));
-    }
-    if let Some(key) = VARIANTS.iter().find(|key| json.get(**key).is_some_and(is_set)) {
-        return Err(bad(format!("`{key}` is not supported")));
-    }
-    if text_of("bias").is_some_and(|bias| bias != "none") {
-        return Err(bad("trained biases are not supported".into()));
-    }
-    if let Some(init) = text_of("init_lora_weights").filter(|init| CHANGES_BASE.iter().any(|c| init.starts_with(c))) {
-        return Err(bad(format!("`init_lora_weights` = `{init}` changes the base, which is not supported")));
-    }
-    let saved = json.get("modules_to_save").and_then(Value::as_array).into_iter().flatten();
-    if let Some(other) = saved.filter_map(Value::as_str).find(|name| !["score", "classifier"].contains(name)) {
-        return Err(bad(format!("`modules_to_save` names `{other}`; only a classifier's `score` is supported")));
-    }
-    let (base, task) = (text_of("base_model_name_or_path").map(PathBuf::from), text_of("task_type"));
-    let classifier = task == Some("SEQ_CLS");
-    let lora = serde_json::from_value(json.clone()).map_err(|e| bad(e.to_string()))?;
-    Ok(StoredConfig { lora, base, classifier })
-}
-
-fn is_set(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => false,
-        Value::Object(object) => !object.is_empty(),
-        Value::Array(array) => !array.is_empty(),
-        _ => true,
     }
 }
 
@@ -201,12 +139,14 @@ pub fn load(model: &mut Model, folder: &Path) -> Result<LoraConfig> {
     }
     let known =
         |name: &str| model.params.iter().any(|(_, p)| p.trainable && name.strip_prefix(PREFIX) == Some(&p.name));
-    match source.weights.names().find(|name| !known(name)) {
-        Some(name) => {
-            Err(Error::Adapter { path: file, reason: format!("the tensor `{name}` has no place in this model") })
-        }
-        None => Ok(lora),
+    if let Some(name) = source.weights.names().find(|name| !known(name)) {
+        return Err(Error::Adapter { path: file, reason: format!("the tensor `{name}` has no place in this model") });
     }
+    if model.purpose == Purpose::Inference {
+        let params = &model.params;
+        model.decoder.linears_mut().for_each(|linear| linear.settle(params));
+    }
+    Ok(lora)
 }
 
 /// Writes the trainable tensors as a PEFT adapter. `base` is what PEFT records as the base model's name or path.
@@ -222,24 +162,11 @@ pub fn save_as(model: &Model, config: &LoraConfig, base: &str, (folder, precisio
     let tensors: Vec<Stored<'_>> =
         trainable.iter().zip(&names).map(|(p, name)| Stored { name, shape: &p.shape, values: &p.value }).collect();
     write_file(&folder.join("adapter_model.safetensors"), &tensors, precision)?;
-    let classifier = model.head.kind == HeadKind::Classifier;
-    let json = serde_json::json!({
-        "peft_type": "LORA",
-        "task_type": if classifier { "SEQ_CLS" } else { "CAUSAL_LM" },
-        "base_model_name_or_path": base,
-        "r": config.r,
-        "lora_alpha": config.lora_alpha,
-        "lora_dropout": 0.0,
-        "target_modules": config.target_modules,
-        "modules_to_save": if classifier { serde_json::json!(["score"]) } else { Value::Null },
-        "bias": "none",
-        "fan_in_fan_out": model.spec.transposed,
-        "inference_mode": true,
-    });
+    let json = config.to_json(model, base);
     write_atomically(&folder.join(CONFIG), format!("{json:#}\n").as_bytes())
 }
 
-/// Adds every pair into its weight, so that the model stands alone.
+/// Puts every adapter into its weight, so that the model stands alone.
 pub fn merge(model: &mut Model) {
     let params = &mut model.params;
     model.decoder.linears_mut().for_each(|linear| linear.merge(params));

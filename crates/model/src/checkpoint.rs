@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::families::config::Config;
 use crate::families::{Family, family_of};
 use crate::head::HeadKind;
+use crate::layers::lora::is_adapter;
 use crate::model::{Model, Purpose};
 use crate::weights::{Precision, RandomInit, Stored, Weights, WithNewHead, write_atomically, write_model};
 
@@ -116,8 +117,7 @@ pub fn save_sharded(model: &Model, folder: &Path, precision: Precision, max_shar
         object.remove("dtype");
         object.insert("torch_dtype".into(), json!(name));
     }
-    let adapter = |name: &str| name.ends_with("lora_A.weight") || name.ends_with("lora_B.weight");
-    let params: Vec<_> = model.params.iter().map(|(_, p)| p).filter(|p| !adapter(&p.name)).collect();
+    let params: Vec<_> = model.params.iter().map(|(_, p)| p).filter(|p| !is_adapter(&p.name)).collect();
     let layouts: Vec<_> = params.iter().map(|p| (p.stored_shape(), p.stored(&p.value))).collect();
     let tensors: Vec<Stored<'_>> =
         params.iter().zip(&layouts).map(|(p, (shape, values))| Stored { name: &p.name, shape, values }).collect();

@@ -102,7 +102,7 @@ pub enum Error {
     },
     /// An adapter does not fit.
     #[error(
-        "the adapter `{path}` cannot be used: {reason}\nhint: plain LoRA adapters on linear layers of the same base are supported"
+        "the adapter `{path}` cannot be used: {reason}\nhint: LoRA, rsLoRA and DoRA on linear layers of the same base are supported"
     )]
     Adapter {
         /// The adapter's folder.

@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod linear;
+pub mod lora;
 pub mod mlp;
 pub mod norm;
 pub mod sandwich;

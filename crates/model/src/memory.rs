@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use crate::adapter::LoraConfig;
 use crate::error::Result;
 use crate::families::config::Config;
 use crate::families::family_of;
@@ -36,17 +37,12 @@ pub fn spec_of_folder(folder: &std::path::Path) -> Result<(DecoderSpec, NameMap)
 }
 
 /// What is trained.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Trained {
     /// Every tensor.
     All,
-    /// Pairs of this rank on the linear layers that end in these names, and a classifier's head.
-    Lora {
-        /// Rank of the pairs.
-        rank: usize,
-        /// Last parts of names.
-        targets: Vec<String>,
-    },
+    /// An adapter, and a classifier's head.
+    Lora(LoraConfig),
 }
 
 /// A run, as far as memory is concerned.
@@ -117,8 +113,10 @@ impl LinearShape {
         self.inputs * self.outputs + if self.bias { self.outputs } else { 0 }
     }
 
-    fn pair(&self, rank: u64) -> u64 {
-        rank * (self.inputs + self.outputs)
+    /// A pair of this rank, with a magnitude for each output or without.
+    fn adapter(&self, config: &LoraConfig) -> u64 {
+        let magnitudes = if config.use_dora { self.outputs } else { 0 };
+        config.r as u64 * (self.inputs + self.outputs) + magnitudes
     }
 }
 
@@ -185,12 +183,15 @@ impl Setting {
         let passes = if all { 3.0 } else { 2.0 };
         // Scores and their product with the values are made twice, and four products more go backward; all of (n, n).
         let attention = 16.0 * (spec.layers() * spec.heads * spec.head_dim) as f64 * (tokens * document_tokens) as f64;
-        let pairs = 6.0 * self.pairs().iter().map(|(l, rank)| l.pair(*rank)).sum::<u64>() as f64 * tokens as f64;
-        2.0 * passes * (blocks as f64 * tokens as f64 + head as f64 * targets as f64) + attention + pairs
+        let adapters = 6.0 * self.adapters().map(|(l, config)| l.adapter(config)).sum::<u64>() as f64 * tokens as f64;
+        // What DoRA's factors multiplied is computed again.
+        let adapted = self.adapters().filter(|(_, config)| config.use_dora).map(|(l, _)| l.inputs * l.outputs);
+        let again = 2.0 * adapted.sum::<u64>() as f64 * tokens as f64;
+        2.0 * passes * (blocks as f64 * tokens as f64 + head as f64 * targets as f64) + attention + adapters + again
     }
 
     fn values(&self) -> Values {
-        let (spec, linears, pairs) = (&self.spec, self.linears(), self.pairs());
+        let (spec, linears) = (&self.spec, self.linears());
         let d = spec.hidden as u64;
         let head = LinearShape {
             name: String::new(),
@@ -203,10 +204,10 @@ impl Setting {
         let own_head = if self.classes.is_some() || !spec.tied { head.weights() } else { 0 };
         let blocks: u64 = linears.iter().map(LinearShape::weights).sum();
         let base = spec.vocab as u64 * d + positions + norms + blocks + own_head;
-        let adapter: u64 = pairs.iter().map(|(linear, rank)| linear.pair(*rank)).sum();
+        let adapter: u64 = self.adapters().map(|(linear, config)| linear.adapter(config)).sum();
         let trained = match self.trained {
             Trained::All => base,
-            Trained::Lora { .. } => adapter + if self.classes.is_some() { head.weights() } else { 0 },
+            Trained::Lora(_) => adapter + if self.classes.is_some() { head.weights() } else { 0 },
         };
         let rotary = match &spec.positions {
             Positions::Rotary { turns, length, .. } => turns.iter().map(|turn| (length * turn.dims) as u64).sum(),
@@ -270,7 +271,7 @@ impl Setting {
     /// What is free again after its use: the head's, a feed-forward block's backward pass and an attention's. Buffers of like
     /// width are there once, as many as whoever needs most of them.
     fn working(&self, head: &LinearShape) -> u64 {
-        let spec = &self.spec;
+        let (spec, (wide, narrow)) = (&self.spec, self.beside());
         let (t, d, targets) = (self.pack_tokens as u64, spec.hidden as u64, self.pack_targets as u64);
         let (query, key) = ((spec.heads * spec.head_dim) as u64, (spec.kv_heads * spec.head_dim) as u64);
         let rows = rows_per_block(head.outputs as usize, self.pack_targets).min(self.pack_targets);
@@ -278,12 +279,29 @@ impl Setting {
         let copies = if spec.logit_softcap.is_some() && self.classes.is_none() { 2 } else { 1 };
         let logits = copies * rows as u64 * head.outputs;
         let at_head = 2 * t * d + 4 * targets * d;
-        let inner = t * spec.inner as u64 * if spec.gated { 3 } else { 2 };
-        let attention = t * (3 * d + 3 * query + 2 * key);
+        let inner = t * (wide + spec.inner as u64 * if spec.gated { 3 } else { 2 });
+        let attention = t * (narrow + 3 * d + 3 * query + 2 * key);
         if self.alike() {
             return (at_head + logits).max(3 * t * d + inner).max(attention);
         }
         at_head.max(attention) + inner + logits
+    }
+
+    /// Values a token that an adapter's layer takes beside the plain ones, in the feed-forward block and in attention: its
+    /// input after dropout, and with DoRA the sum before the factors, then its gradient.
+    fn beside(&self) -> (u64, u64) {
+        let Trained::Lora(config) = &self.trained else { return (0, 0) };
+        let widest = |feed_forward: bool| {
+            let of = |linear: &LinearShape| {
+                let dropped = if config.lora_dropout > 0.0 { linear.inputs } else { 0 };
+                dropped + if config.use_dora { linear.outputs } else { 0 }
+            };
+            let names = [self.names.gate, self.names.up, self.names.down];
+            let ends = |linear: &LinearShape| names.iter().any(|name| !name.is_empty() && linear.name.ends_with(name));
+            let is = |linear: &LinearShape| feed_forward == ends(linear);
+            self.adapters().filter(|(linear, _)| is(linear)).map(|(linear, _)| of(&linear)).max().unwrap_or(0)
+        };
+        (widest(true), widest(false))
     }
 
     /// Whether a buffer of the feed-forward block's inner width may be taken for the model's: it is not more than twice as
@@ -325,18 +343,25 @@ impl Setting {
         (0..spec.layers()).flat_map(|layer| block.iter().map(move |one| shape(layer, one))).collect()
     }
 
-    /// The layers that get a pair, with its rank.
-    fn pairs(&self) -> Vec<(LinearShape, u64)> {
-        let Trained::Lora { rank, targets } = &self.trained else { return Vec::new() };
-        let hit = |name: &str| targets.iter().any(|t| name == t || name.ends_with(&format!(".{t}")));
-        self.linears().into_iter().filter(|linear| hit(&linear.name)).map(|linear| (linear, *rank as u64)).collect()
+    /// The layers that get an adapter, with what it is.
+    fn adapters(&self) -> impl Iterator<Item = (LinearShape, &LoraConfig)> {
+        let chosen = match &self.trained {
+            Trained::All => None,
+            Trained::Lora(config) => config.matchers().ok().map(|matchers| (config, matchers)),
+        };
+        chosen.into_iter().flat_map(|(config, (mut targets, mut excluded))| {
+            let is_out = move |name: &str| excluded.as_mut().is_some_and(|excluded| excluded.hits(name));
+            let (mut is_out, all) = (is_out, self.linears().into_iter());
+            all.filter(move |linear| targets.hits(&linear.name) && !is_out(&linear.name))
+                .map(move |linear| (linear, config))
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapter::{self, LoraConfig};
+    use crate::adapter::{self, Modules};
     use crate::checkpoint::{Wanted, initialise, load};
     use crate::{Model, Purpose};
     use std::path::{Path, PathBuf};
@@ -377,11 +402,15 @@ mod tests {
             let mut model = load(&folder(family), &Wanted::AsStored, Purpose::Training).unwrap();
             model.train_all();
             agrees(&setting(family, None, Trained::All), &model, family);
-            let targets: Vec<String> = targets.into_iter().map(str::to_owned).collect();
-            let mut model = load(&folder(family), &Wanted::AsStored, Purpose::Training).unwrap();
-            let config = LoraConfig { r: 4, lora_alpha: 8.0, target_modules: targets.clone() };
-            adapter::attach(&mut model, &config, 0).unwrap();
-            agrees(&setting(family, None, Trained::Lora { rank: 4, targets }), &model, family);
+            let plain = LoraConfig::plain(4, 8.0, Modules::from_iter(targets));
+            let all = Modules::Pattern("all-linear".into());
+            let dora = LoraConfig { target_modules: all, use_dora: true, ..plain.clone() };
+            let fewer = LoraConfig { exclude_modules: Some(Modules::from_iter([targets[1]])), ..dora.clone() };
+            for config in [plain, dora, fewer] {
+                let mut model = load(&folder(family), &Wanted::AsStored, Purpose::Training).unwrap();
+                adapter::attach(&mut model, &config, 0).unwrap();
+                agrees(&setting(family, None, Trained::Lora(config)), &model, family);
+            }
             let json = Config::read(&folder(family)).unwrap().json;
             let labels = ["a", "b", "c"].map(str::to_owned).to_vec();
             let mut model = initialise(json, Some(labels), 1, Purpose::Training).unwrap();
@@ -395,8 +424,11 @@ mod tests {
         let all = setting("llama", None, Trained::All);
         let larger = Setting { pack_tokens: 1024, ..all.clone() };
         assert!(larger.peak_bytes() > all.peak_bytes());
-        let adapter = Setting { trained: Trained::Lora { rank: 2, targets: vec!["q_proj".into()] }, ..all.clone() };
-        assert!(adapter.peak_bytes() < all.peak_bytes());
+        let config = LoraConfig::plain(2, 4.0, Modules::from_iter(["q_proj"]));
+        let dora = LoraConfig { use_dora: true, lora_dropout: 0.1, ..config.clone() };
+        let [adapter, dora] = [config, dora].map(|config| Setting { trained: Trained::Lora(config), ..all.clone() });
+        assert!(adapter.peak_bytes() < dora.peak_bytes() && dora.peak_bytes() < all.peak_bytes());
+        assert!(adapter.operations(100, 10, 20) < dora.operations(100, 10, 20));
         assert!(adapter.operations(100, 10, 20) < all.operations(100, 10, 20));
         assert!(all.parts().iter().all(|part| !part.phases.is_empty()));
     }

@@ -94,7 +94,7 @@ pub struct Model {
     pub decoder: Decoder,
     /// The head.
     pub head: Head,
-    purpose: Purpose,
+    pub(crate) purpose: Purpose,
 }
 
 impl Model {
@@ -180,7 +180,8 @@ impl Model {
         }
     }
 
-    /// Runs a batch forward and backward: returns Σ of the losses in nats and adds the gradients of `scale · Σ`.
+    /// Runs a batch forward and backward: returns Σ of the losses in nats and adds the gradients of `scale · Σ`. Dropout is
+    /// drawn from the workspace's noise.
     pub fn accumulate(
         &self,
         batch: &Batch,

@@ -7,6 +7,7 @@ pub mod attention;
 mod board;
 pub mod cached_attention;
 pub mod cross_entropy;
+pub mod draw;
 pub mod exp;
 pub mod gemv;
 pub mod kernel;

@@ -11,6 +11,13 @@ use crate::ops::quant::{Format, QuantMatrix};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ParamId(usize);
 
+impl ParamId {
+    /// Its place among the tensors.
+    pub fn number(self) -> u64 {
+        self.0 as u64
+    }
+}
+
 /// One tensor.
 #[derive(Clone, Debug)]
 pub struct Param {

@@ -133,28 +133,59 @@ fn classifiers_agree_with_transformers() {
     }
 }
 
+/// An adapter's logits, loss and gradients; then saved and loaded again, then merged.
+fn check_adapter(base: &Path, folder: &Path, batch: &Batch, what: &str) {
+    let mut model = load(base, &Wanted::AsStored, Purpose::Training).unwrap();
+    let config = adapter::load(&mut model, folder).unwrap();
+    check(&model, batch, folder, "base_model.model.", what);
+    let workspace = &mut Workspace::default();
+    let asked = if model.labels().is_some() { batch.clone() } else { everywhere(batch) };
+    let (lengths, classes) =
+        if model.labels().is_some() { (vec![1; 3], 5) } else { (batch.lengths.clone(), model.spec.vocab) };
+    let before = model.logits(&asked, workspace).unwrap();
+    let expected = Weights::open_file(&folder.join("expected.safetensors")).unwrap();
+    check_logits(&before, &expected, &lengths, classes, what);
+    let out = tempfile::tempdir().unwrap();
+    adapter::save(&model, &config, "base", out.path()).unwrap();
+    let mut again = load(base, &Wanted::AsStored, Purpose::Inference).unwrap();
+    assert_eq!(adapter::load(&mut again, out.path()).unwrap(), config);
+    assert_eq!(before, again.logits(&asked, workspace).unwrap(), "{what}: saved and loaded again");
+    adapter::merge(&mut model);
+    let merged = model.logits(&asked, workspace).unwrap();
+    assert!(before.iter().zip(&merged).all(|(a, b)| (a - b).abs() < LOGITS), "{what}: merged");
+    let plain = load(base, &Wanted::AsStored, Purpose::Inference).unwrap().logits(&asked, workspace).unwrap();
+    assert!(
+        before.iter().zip(&plain).any(|(a, b)| (a - b).abs() > 1000.0 * LOGITS),
+        "{what}: an adapter that does nothing"
+    );
+}
+
 #[test]
 fn adapters_agree_with_peft() {
     for family in families::ALL.iter().map(|family| family.model_type()) {
         let base = fixtures().join(family);
-        let folder = base.join("lora");
-        let mut model = load(&base, &Wanted::AsStored, Purpose::Training).unwrap();
-        let config = adapter::load(&mut model, &folder).unwrap();
-        let batch = packed(&base);
-        check(&model, &batch, &folder, "base_model.model.", family);
-        let workspace = &mut Workspace::default();
-        let before = model.logits(&everywhere(&batch), workspace).unwrap();
-        let expected = Weights::open_file(&folder.join("expected.safetensors")).unwrap();
-        check_logits(&before, &expected, &batch.lengths, model.spec.vocab, family);
-        let out = tempfile::tempdir().unwrap();
-        adapter::save(&model, &config, "base", out.path()).unwrap();
-        let mut again = load(&base, &Wanted::AsStored, Purpose::Inference).unwrap();
-        adapter::load(&mut again, out.path()).unwrap();
-        assert_eq!(before, again.logits(&everywhere(&batch), workspace).unwrap(), "saved and loaded again");
-        adapter::merge(&mut model);
-        let merged = model.logits(&everywhere(&batch), workspace).unwrap();
-        assert!(before.iter().zip(&merged).all(|(a, b)| (a - b).abs() < LOGITS), "{family}: merged");
+        check_adapter(&base, &base.join("lora"), &packed(&base), family);
     }
+}
+
+/// Rank-stabilised, with DoRA, with both; chosen by names, endings, patterns, all less some; a classifier with its head.
+#[test]
+fn variants_of_adapters_agree_with_peft() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(fixtures().join("adapters")).unwrap() {
+        let folder = entry.unwrap().path();
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        let (family, variant) = name.split_once('_').unwrap();
+        let base = fixtures().join(family);
+        if variant.starts_with("classifier") {
+            let base = base.join("classifier");
+            check_adapter(&base, &folder, &classes(&base), name);
+        } else {
+            check_adapter(&base, &folder, &packed(&base), name);
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 10);
 }
 
 /// Other configurations over the same weights: scaled rotary angles, GPT-NeoX with its halves in sequence.

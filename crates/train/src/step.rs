@@ -1,6 +1,7 @@
 //! One optimiser step: gradients of all packs, the clip, the update.
 
 use wardsmith_model::layers::workspace::Workspace;
+use wardsmith_model::ops::draw::draw;
 use wardsmith_model::params::Gradients;
 use wardsmith_model::{Batch, Model};
 
@@ -28,6 +29,8 @@ pub struct Trainer {
     pub optimiser: AdamW,
     /// Longest gradient that is not shortened; 0 for no limit.
     pub max_grad_norm: f64,
+    /// Fixes what is dropped, together with the number of a step and the place of a pack in it.
+    pub seed: u64,
     gradients: Gradients,
     workspace: Workspace,
     /// Tokens of the largest pack so far.
@@ -41,7 +44,8 @@ impl Trainer {
             return Err(Error::Nothing("no tensor is marked as trainable"));
         }
         let gradients = Gradients::zeros(&model.params);
-        Ok(Self { model, optimiser, max_grad_norm, gradients, workspace: Workspace::default(), largest_pack: 0 })
+        let workspace = Workspace::default();
+        Ok(Self { model, optimiser, max_grad_norm, seed: 0, gradients, workspace, largest_pack: 0 })
     }
 
     /// Learns from one step's packs. The loss is a mean over supervised tokens, so that packs weigh by what they teach.
@@ -51,10 +55,12 @@ impl Trainer {
         let scale = 1.0 / targets.max(1) as f32;
         self.gradients.clear();
         let mut loss = 0.0;
-        for pack in packs {
+        for (i, pack) in packs.iter().enumerate() {
             self.make_room(pack);
+            self.workspace.noise = Some(draw(draw(self.seed, number), i as u64));
             loss += self.model.accumulate(pack, scale, &mut self.gradients, &mut self.workspace)?;
         }
+        self.workspace.noise = None;
         let loss_nats = loss / targets.max(1) as f64;
         let grad_norm = self.gradients.squared_norm().sqrt();
         for (what, value) in [("loss", loss_nats), ("gradient norm", grad_norm)] {
@@ -96,6 +102,7 @@ impl Trainer {
     /// Mean loss over the supervised tokens of these packs, nats.
     pub fn evaluate(&mut self, packs: &[Batch]) -> Result<f64> {
         let (mut sum, mut count) = (0.0, 0);
+        self.workspace.noise = None;
         for pack in packs {
             self.make_room(pack);
             let losses = self.model.losses(pack, &mut self.workspace)?;

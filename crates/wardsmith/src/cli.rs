@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Tokenizer(Tokenizer),
     /// Train a model as a recipe says: fine-tuning (full or LoRA), or a base from scratch.
     #[command(
-        after_help = "Examples:\n  wardsmith tune recipes/cwe-classify.toml --out runs/cwe\n  wardsmith tune recipes/cwe-classify.toml --set train.learning_rate=1e-4 --out runs/slow\n  wardsmith tune --resume runs/cwe"
+        after_help = "Examples:\n  wardsmith tune recipes/cwe-classify.toml --out runs/cwe\n  wardsmith tune recipes/cwe-classify.toml --set train.learning_rate=1e-4 --out runs/slow\n  wardsmith tune --resume runs/cwe\n\nIn the recipe, for an adapter instead of all weights:\n  [lora]\n  rank = 16\n  alpha = 32\n  target_modules = \"all-linear\"       # or names, [\"q_proj\", \"v_proj\"], or an expression for whole names\n  exclude_modules = [\"down_proj\"]\n  rslora = true                       # scaled by alpha / √rank\n  dora = true                         # the lengths of the weights' rows learn too\n  dropout = 0.05"
     )]
     Tune(Tune),
     /// Search for good hyper-parameters as a recipe's table `sweep` says; stop and repeat it at will, in several processes.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use wardsmith_model::Batch;
+use wardsmith_model::adapter::{LoraConfig, Modules};
 use wardsmith_model::memory::{Setting, Trained};
 use wardsmith_model::ops::matmul::{Right, View, Write, matmul};
 use wardsmith_model::weights::write_atomically;
@@ -123,8 +124,8 @@ fn smaller(setting: &Setting) -> Vec<(String, Setting)> {
     let pack = |(tokens, setting)| (format!("train.tokens_per_pack = {tokens}"), setting);
     let mut found: Vec<(String, Setting)> = halved(setting).into_iter().map(pack).collect();
     if setting.trained == Trained::All {
-        let targets: Vec<String> = ADAPTED.map(str::to_owned).to_vec();
-        let adapter = Setting { trained: Trained::Lora { rank: 16, targets }, ..setting.clone() };
+        let config = LoraConfig::plain(16, 32.0, Modules::from_iter(ADAPTED));
+        let adapter = Setting { trained: Trained::Lora(config), ..setting.clone() };
         let both = |(tokens, setting)| (format!("[lora] with train.tokens_per_pack = {tokens}"), setting);
         let smaller: Vec<_> = halved(&adapter).into_iter().map(both).collect();
         found.push(("an adapter ([lora], rank 16) instead of all weights".to_owned(), adapter));

@@ -99,11 +99,10 @@ impl<'a> Plan<'a> {
             spec,
             names,
             classes: (self.model.head == HeadRecipe::Classifier).then_some(self.labels.len()),
-            trained: self
-                .recipe
-                .lora
-                .as_ref()
-                .map_or(Trained::All, |lora| Trained::Lora { rank: lora.rank, targets: lora.target_modules.clone() }),
+            trained: match &self.recipe.lora {
+                Some(lora) => Trained::Lora(resolved::lora_config(lora)),
+                None => Trained::All,
+            },
             pack_tokens: self.survey.pack_tokens.max(largest(|batch| batch.ids.len())),
             pack_targets: self.survey.pack_targets.max(largest(|batch| batch.targets.len())),
             document_tokens: self.survey.document_tokens.max(largest(longest)),
@@ -212,6 +211,7 @@ impl Job<'_> {
         };
         let optimiser = AdamW::new(&self.model.params, adamw);
         let mut trainer = Trainer::new(self.model, optimiser, recipe.max_grad_norm)?;
+        trainer.seed = plan.recipe.seed;
         let mut loader = plan.loader;
         let outcome = train(&mut trainer, &mut loader, &plan.validation, out, &options, watch)?;
         Ok(Done { outcome, model: trainer.model, renderer: plan.renderer, manifest: self.manifest })

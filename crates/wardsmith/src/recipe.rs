@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use wardsmith_model::adapter::Modules;
 use wardsmith_records::label::CwePolicy;
 use wardsmith_records::record::Published;
 use wardsmith_records::refine::RefinePolicy;
@@ -168,8 +169,17 @@ pub(crate) struct LoraRecipe {
     pub rank: usize,
     /// The update is scaled by alpha / rank.
     pub alpha: f64,
-    /// The linear layers that get one, by the last part of their name.
-    pub target_modules: Vec<String>,
+    /// By alpha / √rank instead (rsLoRA).
+    pub rslora: bool,
+    /// Train the lengths of the weights' rows too (DoRA).
+    pub dora: bool,
+    /// Share of the adapter's input that is dropped in training.
+    pub dropout: f64,
+    /// The linear layers that get one: names or their last parts, a regular expression, or `all-linear`.
+    pub target_modules: Modules,
+    /// Those of them that get none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclude_modules: Option<Modules>,
 }
 
 /// `[train]`: the loop and its optimiser.
@@ -402,10 +412,24 @@ precision = "bf16"
             ("prepare.validation_from=2024-01-01", "not after"),
             ("prepare.tasks=[\"document\"]", "has no labels"),
             ("model.init={model_type=\"llama\"}", "nothing to adapt"),
+            ("lora.target_modules=\"(q|v_proj\"", "no regular expression"),
+            ("lora.exclude_modules=[]", "empty list"),
+            ("lora.dropout=1", "below 1"),
         ] {
             let all = mistakes(FULL, &[set]);
             assert!(all.contains(told), "{set}: {all}");
         }
+    }
+
+    #[test]
+    fn an_adapters_layers_are_names_or_a_pattern() {
+        let sets = ["lora.target_modules=all-linear", "lora.exclude_modules=[\"lm_head\"]", "lora.dora=true"];
+        let recipe = full_with(&sets).unwrap();
+        let lora = recipe.lora.as_ref().unwrap();
+        assert_eq!(lora.target_modules, Modules::Pattern("all-linear".into()));
+        assert_eq!(lora.exclude_modules, Some(Modules::from_iter(["lm_head"])));
+        assert!(lora.dora && !lora.rslora);
+        assert_eq!(Recipe::parse(&recipe.to_toml(), "resolved", &[]).unwrap(), recipe);
     }
 
     #[test]

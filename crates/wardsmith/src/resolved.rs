@@ -132,7 +132,15 @@ pub(crate) fn check_vocabulary(model: &Model, vocab: usize) -> Result<()> {
 
 /// A recipe's adapter as PEFT describes it.
 pub(crate) fn lora_config(lora: &LoraRecipe) -> LoraConfig {
-    LoraConfig { r: lora.rank, lora_alpha: lora.alpha as f32, target_modules: lora.target_modules.clone() }
+    LoraConfig {
+        r: lora.rank,
+        lora_alpha: lora.alpha as f32,
+        lora_dropout: lora.dropout as f32,
+        target_modules: lora.target_modules.clone(),
+        exclude_modules: lora.exclude_modules.clone(),
+        use_rslora: lora.rslora,
+        use_dora: lora.dora,
+    }
 }
 
 /// A model folder, or a PEFT adapter folder whose base lies where its configuration says. `labels` are the classes of

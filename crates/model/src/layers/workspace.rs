@@ -1,9 +1,11 @@
-//! Buffers that are used again instead of being allocated anew in every step.
+//! What a pass carries with it: buffers that are used again instead of being allocated anew, and the seed of its noise.
 
-/// A pool of float buffers.
+/// A pool of float buffers, and the seed of the noise that training draws.
 #[derive(Debug, Default)]
 pub struct Workspace {
     free: Vec<Vec<f32>>,
+    /// Fixes dropout in a pass forward and back; absent, nothing is dropped.
+    pub noise: Option<u64>,
 }
 
 impl Workspace {

@@ -12,6 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::json;
+use wardsmith_model::layers::lora::is_adapter;
 use wardsmith_model::ops::matmul::{Right, View, Write, matmul};
 use wardsmith_model::ops::peak::peak_flops;
 use wardsmith_model::{Batch, Model, Purpose, Target, adapter, checkpoint};
@@ -77,7 +78,7 @@ fn train(args: &cli::Bench, peak: f64) -> Result<()> {
         _ => vec![random(vocab)],
     };
     if args.adapter.is_none() {
-        let lora = adapter::LoraConfig { r: 16, lora_alpha: 32.0, target_modules: TARGETS.map(String::from).to_vec() };
+        let lora = adapter::LoraConfig::plain(16, 32.0, adapter::Modules::from_iter(TARGETS));
         adapter::attach(&mut model, &lora, 1)?;
     }
     let work = flops(&model, &batches[0]);
@@ -113,11 +114,10 @@ fn train(args: &cli::Bench, peak: f64) -> Result<()> {
 /// Multiplications and additions of the matrix products of one step in which only the pairs learn: frozen weights forward and
 /// for the gradient of their input, the head for the targets alone.
 fn flops(model: &Model, batch: &Batch) -> f64 {
-    let pair = |name: &str| name.ends_with("lora_A.weight") || name.ends_with("lora_B.weight");
     let head = model.head.linear.weight;
     let (mut frozen, mut pairs) = (0, 0);
     for (id, param) in model.params.iter().filter(|(_, p)| p.shape.len() == 2) {
-        match pair(&param.name) {
+        match is_adapter(&param.name) {
             true => pairs += param.value.len(),
             false if id != head && id != model.decoder.embedding => frozen += param.value.len(),
             false => {}

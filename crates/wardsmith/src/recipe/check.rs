@@ -1,5 +1,7 @@
 //! The small checks of values that [`super::sections`] is made of.
 
+use wardsmith_model::adapter::Modules;
+
 use super::mistake::Wrong;
 use super::reader::Checked;
 use super::tree::shown;
@@ -77,6 +79,15 @@ pub(super) fn paths(paths: &[std::path::PathBuf]) -> Checked {
         true => Err(Wrong::new("is an empty list", "name at least one file or folder")),
         false => paths.iter().try_for_each(path),
     }
+}
+
+/// Names of layers, none twice, or a regular expression.
+pub(super) fn modules(modules: &Modules) -> Checked {
+    if let Modules::Names(names) = modules {
+        distinct_names(names)?;
+    }
+    let hint = "names such as [\"q_proj\", \"v_proj\"], \"all-linear\", or an expression for whole names";
+    modules.matcher().map(drop).map_err(|what| Wrong::new(what, hint))
 }
 
 /// Lists of at least one name, none twice.

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use wardsmith_model::adapter::Modules;
 use wardsmith_records::record::Published;
 use wardsmith_records::sampling::Sampling;
 
@@ -124,6 +125,14 @@ impl Read for Vec<String> {
             Value::List(nodes) => nodes.iter().map(|node| String::read(&node.value)).collect(),
             _ => None,
         }
+    }
+}
+
+impl Read for Modules {
+    const EXPECTED: &'static str = "a list of names, or a pattern in quotes";
+
+    fn read(value: &Value) -> Option<Self> {
+        String::read(value).map(Self::Pattern).or_else(|| Vec::<String>::read(value).map(Self::Names))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use wardsmith_model::adapter::Modules;
 use wardsmith_records::task;
 
 use super::check;
@@ -84,14 +85,21 @@ fn model(mut reader: Reader<'_>) -> ModelRecipe {
 }
 
 fn lora(mut reader: Reader<'_>) -> LoraRecipe {
-    let hint = "name linear layers, such as [\"q_proj\", \"v_proj\"] (bloom: [\"query_key_value\"])";
+    let hint = "name linear layers, such as [\"q_proj\", \"v_proj\"] (bloom: [\"query_key_value\"]), or \"all-linear\"";
+    if !reader.has("target_modules") {
+        reader.note("target_modules", Wrong::new("is missing", hint));
+    }
     let lora = LoraRecipe {
         rank: reader.or("rank", 16, |rank: &usize| match *rank {
             1..=4096 => Ok(()),
             _ => Err(Wrong::new(format!("`{rank}` is out of range"), "from 1 to 4096")),
         }),
         alpha: reader.or("alpha", 32.0, check::above_zero_to(1e6)),
-        target_modules: reader.required("target_modules", hint, check::distinct_names),
+        rslora: reader.or("rslora", false, check::any),
+        dora: reader.or("dora", false, check::any),
+        dropout: reader.or("dropout", 0.0, check::below_one),
+        target_modules: reader.or("target_modules", Modules::Names(Vec::new()), check::modules),
+        exclude_modules: reader.optional("exclude_modules", check::modules),
     };
     reader.finish();
     lora
