@@ -61,7 +61,7 @@ pub(crate) enum Command {
     Compare(Compare),
     /// Name the weakness (CWE) of vulnerability descriptions.
     #[command(
-        after_help = "Examples:\n  wardsmith classify --model runs/cwe/model \"A heap overflow in the PNG decoder …\"\n  wardsmith classify --model runs/cwe/model --json < descriptions.txt"
+        after_help = "Examples:\n  wardsmith classify --model runs/cwe/model \"A heap overflow in the PNG decoder …\"\n  wardsmith classify --model runs/cwe/model --bits 8 --json < descriptions.txt"
     )]
     Classify(Classify),
     /// Write a dataset or a model for others: Hugging Face folders, PEFT adapters, GGUF files, JSON lines of chats.
@@ -316,6 +316,9 @@ pub(crate) struct Classify {
     /// Show this many labels.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     pub top: u16,
+    /// Hold the weights in 8 or 4 bits: less memory, faster with long labels, rounded.
+    #[arg(long, value_name = "8|4", value_parser = bits)]
+    pub bits: Option<u8>,
     /// One JSON object a line.
     #[arg(long)]
     pub json: bool,
@@ -324,7 +327,7 @@ pub(crate) struct Classify {
 impl Classify {
     /// `texts` by `model`, everything else as by default.
     pub(crate) fn new(model: PathBuf, text: Vec<String>) -> Self {
-        Self { model, text, data: None, top: 3, json: false }
+        Self { model, text, data: None, top: 3, bits: None, json: false }
     }
 }
 
@@ -386,6 +389,11 @@ pub(crate) enum ExportDtype {
     /// 4 bits a value (GGUF).
     #[value(name = "q4_0")]
     Q4_0,
+}
+
+/// Reads the bits of a weight.
+fn bits(text: &str) -> Result<u8, String> {
+    text.parse().ok().filter(|bits| [8, 4].contains(bits)).ok_or_else(|| "weights are held in 8 or 4 bits".to_owned())
 }
 
 /// Reads `5GB`, `500MiB`, or a number of bytes.

@@ -1,6 +1,6 @@
 //! All that evaluation and use know of a model: it scores allowed answers, and it writes text.
 //!
-//! A language model scores every answer exactly, over a trie of their tokens, and can also write one freely. A
+//! A language model scores answers exactly, over a trie of their tokens, as many as matter, and can also write one freely. A
 //! classifier scores the labels it has a class for. What a caller hands over is text; what a model reads is made by
 //! [`wardsmith_tokens::Renderer`] and nobody else.
 
@@ -8,12 +8,14 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use rayon::prelude::*;
-use wardsmith_model::constrain::Trie;
+use wardsmith_model::cache::Cache;
+use wardsmith_model::constrain::{Search, Trie};
 use wardsmith_model::generate::Limits;
 use wardsmith_model::head::HeadKind;
 use wardsmith_model::layers::workspace::Workspace;
 use wardsmith_model::ops::cross_entropy::log_softmax;
-use wardsmith_model::{Batch, Model, Target};
+use wardsmith_model::ops::quant::Format;
+use wardsmith_model::{Batch, Model, Target, adapter};
 use wardsmith_records::conversation::Conversation;
 use wardsmith_records::dataset::{Example, LabelInfo};
 use wardsmith_records::task::Task;
@@ -27,6 +29,8 @@ use crate::{interrupt, resolved};
 const TOKENS_PER_BATCH: usize = 4096;
 /// Prompts between two looks at Ctrl-C.
 const PROMPTS_PER_CHUNK: usize = 64;
+/// What the choices that a language model does not score have together, at most, of the probability of those that it scores.
+const LEFT_OUT: f64 = 1e-4;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +39,14 @@ pub(crate) struct Prompt<'a> {
     pub(crate) conversation: &'a Conversation,
     /// What is asked about, for classifiers.
     pub(crate) input: &'a str,
+    /// The choice that is scored in any case.
+    pub(crate) certain: Option<usize>,
 }
 
 impl<'a> Prompt<'a> {
     /// What `example` of `task` asks.
     pub(crate) fn of(example: &'a Example, task: &dyn Task) -> Self {
-        Self { conversation: &example.conversation, input: task.input(example) }
+        Self { conversation: &example.conversation, input: task.input(example), certain: None }
     }
 }
 
@@ -63,7 +69,7 @@ impl Choice {
 /// How likely each choice is as the answer to one prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scores {
-    /// ln p(choice | prompt), by choice.
+    /// ln p(choice | prompt), by choice; minus infinity of one that was not scored, as it cannot matter.
     pub(crate) nats: Vec<f64>,
     /// Tokens of each choice with its end token; empty for classifiers, which have no tokens to be surprised by.
     pub(crate) tokens: Vec<usize>,
@@ -77,18 +83,28 @@ pub(crate) trait Respond {
     /// How it chooses among given answers.
     fn chooses(&self) -> &'static str;
 
-    /// Scores `choices` as answers to each prompt.
-    fn score(&self, prompts: &[Prompt<'_>], choices: &[Choice], progress: &dyn Fn(usize)) -> Result<Vec<Scores>>;
+    /// Scores choices as answers to each prompt: so many of the likeliest, each prompt's certain one, and so many more that what
+    /// is left out is at most 1e-4 of the whole.
+    fn score(
+        &self,
+        prompts: &[Prompt<'_>],
+        choices: (&[Choice], usize),
+        progress: &dyn Fn(usize),
+    ) -> Result<Vec<Scores>>;
 
     /// Writes a text of at most `max_new_tokens` tokens for each prompt, always the likeliest token.
     fn generate(&self, prompts: &[Prompt<'_>], max_new_tokens: usize, progress: &dyn Fn(usize)) -> Result<Vec<String>>;
 }
 
-/// Opens the model folder, or the PEFT adapter folder, at `folder`.
-pub(crate) fn open(folder: &Path) -> Result<(Box<dyn Respond>, Option<ModelManifest>)> {
+/// Opens the model folder, or the PEFT adapter folder, at `folder`; its weights in fewer bits where `format` says so.
+pub(crate) fn open(folder: &Path, format: Option<Format>) -> Result<(Box<dyn Respond>, Option<ModelManifest>)> {
     let manifest = ModelManifest::read(folder)?;
     let labels = manifest.as_ref().map(ModelManifest::labels).unwrap_or_default();
-    let model = resolved::trained(folder, &labels)?;
+    let mut model = resolved::trained(folder, &labels)?;
+    if let Some(format) = format {
+        adapter::merge(&mut model);
+        model.quantise(format);
+    }
     let max_len_tokens = manifest.as_ref().map_or(resolved::DEFAULT_MAX_LEN_TOKENS, |m| m.max_len_tokens);
     let renderer = resolved::renderer(folder, max_len_tokens, model.spec.positions.limit())?;
     resolved::check_vocabulary(&model, renderer.tokenizer().vocab_size())?;
@@ -146,17 +162,35 @@ impl Respond for LanguageModel {
         format!("language model, {}", shape(&self.model))
     }
 
-    fn score(&self, prompts: &[Prompt<'_>], choices: &[Choice], progress: &dyn Fn(usize)) -> Result<Vec<Scores>> {
+    fn score(
+        &self,
+        prompts: &[Prompt<'_>],
+        (choices, most): (&[Choice], usize),
+        progress: &dyn Fn(usize),
+    ) -> Result<Vec<Scores>> {
         let Some(first) = prompts.first() else { return Ok(Vec::new()) };
         let texts: Vec<&str> = choices.iter().map(|choice| choice.text.as_str()).collect();
         let answers = self.renderer.label_ids(first.conversation, &texts)?;
         let trie = Trie::new(&answers)?;
         let tokens: Vec<usize> = answers.iter().map(Vec::len).collect();
-        for_each(prompts, progress, |prompt, workspace| {
-            let ids = self.renderer.render_prompt(prompt.conversation)?;
-            let nats = self.model.score_answers(&ids, &trie, workspace)?;
-            Ok(Scores { nats, tokens: tokens.clone() })
-        })
+        let render = |prompt: &Prompt<'_>| Ok((self.renderer.render_prompt(prompt.conversation)?, prompt.certain));
+        let mut all = Vec::with_capacity(prompts.len());
+        for chunk in prompts.chunks(PROMPTS_PER_CHUNK) {
+            go_on()?;
+            let chunk: Vec<_> = chunk.par_iter().map(render).collect::<Result<_>>()?;
+            let shared = self.beginning(&chunk)?;
+            let score = |(workspace, cache): &mut (Workspace, Cache), (ids, certain): &(Vec<u32>, Option<usize>)| {
+                let search = Search { most, left_out: LEFT_OUT, certain: *certain };
+                let found = self.model.search_answers(cache, ids, (&trie, search), workspace)?;
+                let exact = |(nats, exact): (f64, bool)| if exact { nats } else { f64::NEG_INFINITY };
+                let nats = found.nats.into_iter().zip(found.exact).map(exact).collect();
+                Ok(Scores { nats, tokens: tokens.clone() })
+            };
+            let done = chunk.par_iter().map_init(|| (Workspace::default(), shared.clone()), score);
+            all.extend(done.collect::<Result<Vec<_>>>()?);
+            progress(chunk.len());
+        }
+        Ok(all)
     }
 
     fn generate(&self, prompts: &[Prompt<'_>], max_new_tokens: usize, progress: &dyn Fn(usize)) -> Result<Vec<String>> {
@@ -166,6 +200,20 @@ impl Respond for LanguageModel {
             let ids = self.renderer.render_prompt(prompt.conversation)?;
             Ok(tokenizer.decode(&self.model.generate(&ids, &limits, workspace)?)?)
         })
+    }
+}
+
+impl LanguageModel {
+    /// A cache of what all prompts begin with, such as the instruction: it is run once for them all.
+    fn beginning(&self, prompts: &[(Vec<u32>, Option<usize>)]) -> Result<Cache> {
+        let mut cache = Cache::new(&self.model);
+        let [(first, _), others @ ..] = prompts else { return Ok(cache) };
+        let common = |ids: &Vec<u32>| first.iter().zip(ids).take_while(|(a, b)| a == b).count();
+        let shared = others.iter().map(|(ids, _)| common(ids)).min().unwrap_or(0);
+        if shared > 0 {
+            self.model.prefill_from(&mut cache, &first[..shared], &mut Workspace::default())?;
+        }
+        Ok(cache)
     }
 }
 
@@ -224,7 +272,12 @@ impl Respond for Classifier {
         format!("classifier over {} labels, {}", self.labels.len(), shape(&self.model))
     }
 
-    fn score(&self, prompts: &[Prompt<'_>], choices: &[Choice], progress: &dyn Fn(usize)) -> Result<Vec<Scores>> {
+    fn score(
+        &self,
+        prompts: &[Prompt<'_>],
+        (choices, _): (&[Choice], usize),
+        progress: &dyn Fn(usize),
+    ) -> Result<Vec<Scores>> {
         let classes = self.classes(choices)?;
         let mut workspace = Workspace::default();
         let mut all = Vec::with_capacity(prompts.len());

@@ -4,6 +4,7 @@ use std::io::{BufRead, IsTerminal, Read};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
+use wardsmith_model::ops::quant::Format;
 use wardsmith_records::clean::one_line;
 use wardsmith_records::conversation::Conversation;
 use wardsmith_records::dataset::LabelInfo;
@@ -98,7 +99,8 @@ pub(crate) struct Likely {
 
 impl Classifier {
     fn open(args: &cli::Classify) -> Result<Self> {
-        let (model, manifest) = respond::open(&args.model)?;
+        let format = args.bits.map(|bits| if bits == 8 { Format::Q8_0 } else { Format::Q4_0 });
+        let (model, manifest) = respond::open(&args.model, format)?;
         let labels = match (&args.data, manifest) {
             (Some(data), _) => keys::open(data)?.labels(CweClassify.name()).to_vec(),
             (None, Some(mut manifest)) => manifest.tasks.remove(CweClassify.name()).unwrap_or_default(),
@@ -130,10 +132,10 @@ impl Classifier {
         let question = |text: &&str| Conversation::question(cwe_classify::question(text), String::new());
         let conversations: Vec<Conversation> = texts.iter().map(question).collect();
         let inputs: Vec<_> = texts.iter().map(|text| cwe_classify::hide_ids(text)).collect();
-        let prompt = |(conversation, input)| Prompt { conversation, input };
+        let prompt = |(conversation, input)| Prompt { conversation, input, certain: None };
         let prompts: Vec<Prompt<'_>> = conversations.iter().zip(inputs.iter().map(AsRef::as_ref)).map(prompt).collect();
         let choices = Choice::all(&self.labels, &CweClassify);
-        let scores = self.model.score(&prompts, &choices, &|_| ())?;
+        let scores = self.model.score(&prompts, (&choices, top), &|_| ())?;
         let classified = |(text, scores): (&&str, &Scores)| Classified {
             text: (*text).to_owned(),
             labels: self.likeliest(scores, top),

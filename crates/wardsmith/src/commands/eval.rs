@@ -31,6 +31,8 @@ const WRONG_ANSWERS: usize = 10;
 const RANKED_LABELS: usize = 10;
 /// Enough for a weakness's name and number in any tokenizer.
 const MAX_NEW_TOKENS: usize = 48;
+/// Labels of an answer whose order is certain: as many as a page of wrong answers shows.
+const RANKED: usize = 5;
 
 /// Runs the command.
 pub(crate) fn run(args: &cli::Eval) -> Result<()> {
@@ -104,7 +106,7 @@ impl Examination {
 
     /// The answers of the model in `folder`, and what the folder says of it.
     fn ask_folder(&self, name: &'static str, folder: &Path, method: Method) -> Result<(System, Option<ModelManifest>)> {
-        let (model, manifest) = respond::open(folder)?;
+        let (model, manifest) = respond::open(folder, None)?;
         let mut system = self.ask(name, &*model, method)?;
         system.facts.push((format!("{name}: SHA-256 of the weights"), resolved::weights_digest(folder)?));
         if let Some(manifest) = &manifest {
@@ -134,13 +136,13 @@ impl Examination {
     /// The answers of one model.
     fn ask(&self, name: &'static str, model: &dyn Respond, method: Method) -> Result<System> {
         let begun = Instant::now();
-        let prompt = |example| Prompt::of(example, self.task);
+        let prompt = |example| Prompt { certain: self.place(example), ..Prompt::of(example, self.task) };
         let prompts: Vec<Prompt<'_>> = self.examples.iter().map(prompt).collect();
         let bar = say::bar(prompts.len() as u64, &format!("asking {name}"));
         let progress = |n: usize| bar.inc(n as u64);
         let answers = match method {
             Method::Auto | Method::Score => {
-                let scores = model.score(&prompts, &self.choices, &progress);
+                let scores = model.score(&prompts, (&self.choices, RANKED), &progress);
                 scores.map(|scores| self.examples.iter().zip(scores).map(|(e, s)| self.scored(e, &s)).collect())
             }
             Method::Generate => {
@@ -158,14 +160,18 @@ impl Examination {
         Ok(System { name, answers: answers?, facts })
     }
 
-    /// The answer of a model that scored every label.
+    /// The place of an example's gold label among the choices.
+    fn place(&self, example: &Example) -> Option<usize> {
+        self.choices.iter().position(|choice| Some(&choice.label) == example.gold.as_ref())
+    }
+
+    /// The answer of a model that scored the labels that matter.
     fn scored(&self, example: &Example, scores: &Scores) -> Answer {
         let mut ranked: Vec<(usize, f64)> = scores.nats.iter().copied().enumerate().collect();
         ranked.sort_by(|left, right| right.1.total_cmp(&left.1));
         let best =
             ranked.first().filter(|(_, nats)| nats.is_finite()).map(|&(choice, _)| self.choices[choice].label.clone());
-        let gold = example.gold.clone().unwrap_or_default();
-        let place = self.choices.iter().position(|choice| choice.label == gold);
+        let place = self.place(example);
         // Without tokens (a classifier) there is no text whose likelihood could be told.
         let tokens = place.and_then(|place| scores.tokens.get(place)).copied().unwrap_or(0);
         let possible = ranked.into_iter().filter(|(_, nats)| nats.is_finite());

@@ -76,7 +76,10 @@ fn article(report: &Report, wrong: &WrongAnswer) -> Element {
             text_in("li", format!("{} {label}", words::value("share", scored.probability)))
         });
         facts = facts
-            .child(text_in("dt", format!("Likeliest of {}", words::count(wrong.scored as u64))))
+            .child(text_in(
+                "dt",
+                format!("Likeliest of the {} that had to be scored", words::count(wrong.scored as u64)),
+            ))
             .child(el("dd").child(el("ul").children(likeliest)));
     }
     el("article").child(text_in("h3", &wrong.id)).child(text_in("blockquote", &wrong.text)).child(facts)

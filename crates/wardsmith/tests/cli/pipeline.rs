@@ -140,14 +140,20 @@ fn a_classifier_stands_beside_its_base(at: &Path) {
 }
 
 fn adapter_and_merged_model_answer_alike(at: &Path) {
-    let probabilities = |model: &str| -> Vec<f64> {
-        let said =
-            done(at, &["classify", "--model", model, "--json", "--top", "3", "The password is a part of the program."]);
+    let probabilities = |model: &str, more: &[&str]| -> Vec<f64> {
+        let args = ["classify", "--model", model, "--json", "--top", "3", "The password is a part of the program."];
+        let said = done(at, &[&args[..], more].concat());
         let answer: Value = serde_json::from_str(&said).unwrap();
         answer["labels"].as_array().unwrap().iter().map(|label| label["probability"].as_f64().unwrap()).collect()
     };
     for run in ["adapted", "both"] {
-        let (merged, apart) = (probabilities(&format!("{run}/model")), probabilities(&format!("{run}/adapter")));
+        let (merged, apart) =
+            (probabilities(&format!("{run}/model"), &[]), probabilities(&format!("{run}/adapter"), &[]));
         assert!(merged.iter().zip(&apart).all(|(m, a)| (m - a).abs() < 1e-4), "{run}: {merged:?} against {apart:?}");
+        let rounded = probabilities(&format!("{run}/adapter"), &["--bits", "8"]);
+        assert!(
+            merged.iter().zip(&rounded).all(|(m, r)| (m - r).abs() < 1e-2),
+            "{run}: {merged:?} against {rounded:?}"
+        );
     }
 }
