@@ -164,6 +164,11 @@ impl Gradients {
         (non_empty(&mut low[a.0]), non_empty(&mut high[0]))
     }
 
+    /// The gradients of all trainable tensors, in the order of their numbers.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        self.slots.iter_mut().filter(|s| !s.is_empty()).map(Vec::as_mut_slice)
+    }
+
     /// The square of the Euclidean norm over all tensors, in f64.
     pub fn squared_norm(&self) -> f64 {
         let part = |s: &Vec<f32>| s.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();

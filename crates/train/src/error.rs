@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The result of this crate's fallible functions.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of the training loop.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +63,26 @@ pub enum Error {
     /// Nothing to train.
     #[error("nothing is trainable: {0}\nhint: name target modules that the model has, or train it whole")]
     Nothing(&'static str),
+    /// Another process of this run failed, and says so itself.
+    #[error("rank {rank} failed: {reason}")]
+    Elsewhere {
+        /// Which.
+        rank: usize,
+        /// What it says.
+        reason: String,
+    },
+    /// The processes of a run do not agree.
+    #[error(
+        "the processes of this run have different {what}\nhint: give all of them the same recipe, dataset, base and program, on processors of one kind"
+    )]
+    Apart {
+        /// What differs.
+        what: &'static str,
+    },
+    /// MPI cannot be used.
+    #[cfg(feature = "mpi")]
+    #[error("MPI cannot be used: {0}\nhint: install OpenMPI, and start the processes with its `mpirun`")]
+    Mpi(&'static str),
     /// From the model.
     #[error(transparent)]
     Model(#[from] wardsmith_model::Error),
@@ -78,6 +98,18 @@ impl Error {
     /// Wraps an I/O error with the file and the action.
     pub fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::Io { action, path: path.to_path_buf(), source }
+    }
+
+    /// Whether every rank of a run comes to this error by itself, from what all of them know.
+    pub fn is_everywhere(&self) -> bool {
+        matches!(
+            self,
+            Self::NonFinite { .. }
+                | Self::Gradient { .. }
+                | Self::Apart { .. }
+                | Self::Checkpoint { .. }
+                | Self::Nothing(_)
+        )
     }
 
     /// What SQLite says of a study.

@@ -4,11 +4,16 @@ use wardsmith_model::{Batch, Target};
 use wardsmith_tokens::{Cursor, Loader, Pack};
 
 use crate::error::Result;
+use crate::world::share;
 
 /// An endless, repeatable supply of optimiser steps.
 pub trait Feed {
     /// The packs of the next step.
     fn next_step(&mut self) -> Vec<Batch>;
+    /// Those of the packs of the next step that rank `rank` of `size` takes; all ranks move on by the same step.
+    fn next_share(&mut self, rank: usize, size: usize) -> Vec<Batch> {
+        share(self.next_step(), rank, size).collect()
+    }
     /// Where the next step begins.
     fn cursor(&self) -> Cursor;
     /// Goes to where another feed stood.
@@ -19,7 +24,11 @@ pub trait Feed {
 
 impl Feed for Loader {
     fn next_step(&mut self) -> Vec<Batch> {
-        Self::next_step(self).packs.into_iter().map(batch).collect()
+        self.next_share(0, 1)
+    }
+
+    fn next_share(&mut self, rank: usize, size: usize) -> Vec<Batch> {
+        share(Self::next_step(self).packs, rank, size).map(batch).collect()
     }
 
     fn cursor(&self) -> Cursor {

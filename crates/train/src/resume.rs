@@ -5,6 +5,8 @@
 //!
 //! With a key, all files with tensors are sealed by the age format and end in `.age`; `state.json` holds counters, losses
 //! and digests, and stays readable.
+//!
+//! Of several ranks the first writes and reads; the others get from it what it read, and need no disk in common.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -17,6 +19,8 @@ use wardsmith_vault::{EXTENSION, Key};
 
 use crate::adamw::AdamW;
 use crate::error::{Error, Result};
+use crate::step::Trainer;
+use crate::world::{World, any, from_first};
 
 /// Version of the layout.
 const FORMAT: u32 = 1;
@@ -74,11 +78,14 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Those of `run`, sealed if there is a key; the folder is made when missing.
-    pub fn new(run: &Path, key: Option<Key>) -> Result<Self> {
-        let folder = run.join("checkpoints");
-        std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
-        Ok(Self { folder, key })
+    /// Those of `run`, sealed if there is a key.
+    pub fn new(run: &Path, key: Option<Key>) -> Self {
+        Self { folder: run.join("checkpoints"), key }
+    }
+
+    /// Makes the folder when it is missing.
+    pub fn make_folder(&self) -> Result<()> {
+        std::fs::create_dir_all(&self.folder).map_err(|e| Error::io("create", &self.folder, e))
     }
 
     fn tensors(&self, step: u64) -> PathBuf {
@@ -107,12 +114,16 @@ impl Checkpoints {
         Ok(write_atomically(path, &content)?)
     }
 
-    fn read(&self, path: &Path) -> Result<Weights> {
-        let Some(key) = &self.key else { return Ok(Weights::open_file(path)?) };
+    fn read(&self, path: &Path, world: &dyn World) -> Result<Weights> {
+        Ok(Weights::from_bytes(path, from_first(world, || self.plain(path))?)?)
+    }
+
+    fn plain(&self, path: &Path) -> Result<Vec<u8>> {
+        let Some(key) = &self.key else { return std::fs::read(path).map_err(|e| Error::io("read", path, e)) };
         let file = std::fs::File::open(path).map_err(|e| Error::io("read", path, e))?;
         let mut plain = Vec::new();
         key.open(file)?.read_to_end(&mut plain).map_err(|e| Error::io("decrypt", path, e))?;
-        Ok(Weights::from_bytes(path, plain)?)
+        Ok(plain)
     }
 
     /// Saves everything; the previous checkpoint is removed only when the new one is complete.
@@ -152,14 +163,18 @@ impl Checkpoints {
     }
 
     /// The last saved state, if any.
-    pub fn state(&self) -> Result<Option<State>> {
+    pub fn state(&self, world: &dyn World) -> Result<Option<State>> {
         let path = self.folder.join("state.json");
-        if !path.exists() {
+        let read = || match path.exists() {
+            true => std::fs::read(&path).map_err(|e| Error::io("read", &path, e)),
+            false => Ok(Vec::new()),
+        };
+        let text = from_first(world, read)?;
+        if text.is_empty() {
             return Ok(None);
         }
-        let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
         let bad = |reason: String| Error::Checkpoint { path: path.clone(), reason };
-        let state: State = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+        let state: State = serde_json::from_slice(&text).map_err(|e| bad(e.to_string()))?;
         if state.format != FORMAT {
             return Err(bad(format!("its format is {}, this program reads {FORMAT}", state.format)));
         }
@@ -167,8 +182,9 @@ impl Checkpoints {
     }
 
     /// Puts a saved state's tensors back.
-    pub fn restore(&self, state: &State, model: &mut Model, optimiser: &mut AdamW) -> Result<()> {
-        let weights = self.read(&self.tensors(state.step))?;
+    pub fn restore(&self, state: &State, trainer: &mut Trainer) -> Result<()> {
+        let weights = self.read(&self.tensors(state.step), &*trainer.world)?;
+        let Trainer { model, optimiser, .. } = trainer;
         for moments in &mut optimiser.moments {
             let param = &mut model.params[moments.id];
             param.value = weights.values(&param.name, &param.shape)?;
@@ -191,12 +207,12 @@ impl Checkpoints {
     }
 
     /// Puts the best tensors back, if some were kept; says whether.
-    pub fn restore_best(&self, model: &mut Model) -> Result<bool> {
-        if !self.best().exists() {
+    pub fn restore_best(&self, trainer: &mut Trainer) -> Result<bool> {
+        if !any(&*trainer.world, trainer.world.leads() && self.best().exists())? {
             return Ok(false);
         }
-        let weights = self.read(&self.best())?;
-        for (_, param) in model.params.iter_mut().filter(|(_, p)| p.trainable) {
+        let weights = self.read(&self.best(), &*trainer.world)?;
+        for (_, param) in trainer.model.params.iter_mut().filter(|(_, p)| p.trainable) {
             param.value = weights.values(&param.name, &param.shape)?;
         }
         Ok(true)

@@ -1,6 +1,7 @@
 //! The loop: steps, evaluations, checkpoints, early stopping, and a clean end on request.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use crate::progress::{Line, Progress};
 use crate::resume::{Checkpoints, State};
 use crate::schedule::Schedule;
 use crate::step::Trainer;
+use crate::world::{self, World, agree, any};
 
 /// How a run goes.
 #[derive(Clone, Debug)]
@@ -37,9 +39,9 @@ pub struct RunOptions {
 
 /// Who looks on while a run goes. An [`AtomicBool`] is a watch that only stops it.
 pub trait Watch {
-    /// Asked before each step: whether to save and stop.
+    /// Asked before each step, on every rank: whether to save and stop. One that says so stops all.
     fn stop(&self) -> bool;
-    /// Told after each evaluation, when its line stands in `metrics.jsonl`.
+    /// Told after each evaluation, on the rank that leads, when its line stands in `metrics.jsonl`.
     fn evaluated(&self) {}
 }
 
@@ -75,12 +77,15 @@ struct Run<'a> {
     trainer: &'a mut Trainer,
     validation: &'a [Batch],
     options: &'a RunOptions,
+    world: Rc<dyn World>,
     checkpoints: Checkpoints,
-    progress: Progress,
+    /// Of the rank that leads.
+    progress: Option<Progress>,
     state: State,
 }
 
-/// Trains until the end, early stopping, the pause, or `watch` says stop. Goes on from the run folder's checkpoint if there is one.
+/// Trains until the end, early stopping, the pause, or `watch` says stop. Goes on from the run folder's checkpoint if there is
+/// one, with as many ranks as there are now. Only the rank that leads touches the folder; what stops one rank stops all.
 ///
 /// After a finished run the trainer's model holds the best weights (by validation loss), or the last without validation data.
 pub fn run(
@@ -91,23 +96,29 @@ pub fn run(
     options: &RunOptions,
     watch: &dyn Watch,
 ) -> Result<Outcome> {
-    let checkpoints = Checkpoints::new(folder, options.key.clone())?;
+    let world = Rc::clone(&trainer.world);
+    world::same(&*world, "fingerprints (recipe, dataset, base)", options.fingerprint.as_bytes())?;
+    let checkpoints = Checkpoints::new(folder, options.key.clone());
+    agree(&*world, if world.leads() { checkpoints.make_folder() } else { Ok(()) })?;
     let mut state = State::start(options.fingerprint.clone());
-    if let Some(saved) = checkpoints.state()? {
+    if let Some(saved) = checkpoints.state(&*world)? {
         if saved.fingerprint != options.fingerprint {
             let reason = "it belongs to another recipe, dataset or base model".to_owned();
             return Err(Error::Checkpoint { path: folder.to_path_buf(), reason });
         }
-        checkpoints.restore(&saved, &mut trainer.model, &mut trainer.optimiser)?;
-        feed.seek(saved.cursor())?;
+        checkpoints.restore(&saved, trainer)?;
+        agree(&*world, feed.seek(saved.cursor()))?;
         state = saved;
     }
-    let progress = Progress::open(folder, state.step, options.schedule.total_steps, options.show_progress)?;
-    let mut run = Run { trainer, validation, options, checkpoints, progress, state };
+    let open = || Progress::open(folder, state.step, options.schedule.total_steps, options.show_progress);
+    let progress = agree(&*world, world.leads().then(open).transpose())?;
+    let mut run = Run { trainer, validation, options, world, checkpoints, progress, state };
     let ending = run.go(feed, watch)?;
-    run.progress.finish();
+    if let Some(progress) = &run.progress {
+        progress.finish();
+    }
     if matches!(ending, Ending::Finished | Ending::EarlyStop) && !validation.is_empty() {
-        run.checkpoints.restore_best(&mut run.trainer.model)?;
+        run.checkpoints.restore_best(run.trainer)?;
     }
     Ok(Outcome { ending, state: run.state })
 }
@@ -123,15 +134,18 @@ impl Run<'_> {
             if pause.is_some_and(|pause| self.state.step >= pause) {
                 return Ok(Ending::Paused);
             }
-            if watch.stop() {
+            if any(&*self.world, watch.stop())? {
                 self.save()?;
                 return Ok(Ending::Interrupted);
             }
-            self.step(feed)?;
+            let line = self.step(feed)?;
+            self.record(&line)?;
             let last = self.state.step == total || pause == Some(self.state.step);
             if last || due(self.state.step, self.options.eval_every_steps) {
                 self.evaluate(feed)?;
-                watch.evaluated();
+                if self.world.leads() {
+                    watch.evaluated();
+                }
             }
             if last || due(self.state.step, self.options.save_every_steps) || self.exhausted() {
                 self.save()?;
@@ -144,23 +158,28 @@ impl Run<'_> {
         self.options.patience > 0 && self.state.stale_evaluations >= self.options.patience
     }
 
-    fn step(&mut self, feed: &mut dyn Feed) -> Result<()> {
+    fn step(&mut self, feed: &mut dyn Feed) -> Result<Line> {
         let begun = Instant::now();
         let number = self.state.step + 1;
         let rate = self.options.schedule.rate(number);
-        let report = self.trainer.step(&feed.next_step(), rate, number)?;
+        let packs = feed.next_share(self.world.rank(), self.world.size());
+        let report = self.trainer.step(&packs, rate, number)?;
         let cursor = feed.cursor();
         self.state.step = number;
         (self.state.epoch, self.state.position) = (cursor.epoch, cursor.position);
         self.state.tokens += report.tokens as u64;
         self.state.elapsed_s += begun.elapsed().as_secs_f64();
-        let line = Line {
+        Ok(Line {
             loss_nats: Some(report.loss_nats),
             learning_rate: Some(rate),
             grad_norm: Some(report.grad_norm),
             ..self.line(feed)
-        };
-        self.progress.record(&line)
+        })
+    }
+
+    fn record(&mut self, line: &Line) -> Result<()> {
+        let recorded = self.progress.as_mut().map_or(Ok(()), |progress| progress.record(line));
+        agree(&*self.world, recorded)
     }
 
     fn line(&self, feed: &dyn Feed) -> Line {
@@ -184,18 +203,26 @@ impl Run<'_> {
             return Err(Error::NonFinite { what: "validation loss", step: self.state.step, value: loss });
         }
         if self.state.best.is_none_or(|(best, _)| loss < best) {
-            self.checkpoints.save_best(&self.trainer.model)?;
+            self.lead(|run| run.checkpoints.save_best(&run.trainer.model))?;
             self.state.best = Some((loss, self.state.step));
             self.state.stale_evaluations = 0;
         } else {
             self.state.stale_evaluations += 1;
         }
         self.state.elapsed_s += begun.elapsed().as_secs_f64();
-        self.progress.record(&Line { validation_loss_nats: Some(loss), ..self.line(feed) })
+        self.record(&Line { validation_loss_nats: Some(loss), ..self.line(feed) })
     }
 
     fn save(&self) -> Result<()> {
-        self.checkpoints.save(&self.state, &self.trainer.model, &self.trainer.optimiser)
+        self.lead(|run| run.checkpoints.save(&run.state, &run.trainer.model, &run.trainer.optimiser))
+    }
+
+    /// Has the rank that leads write the weights, once it is known that all ranks have the same.
+    fn lead(&self, write: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        if self.world.size() > 1 {
+            self.trainer.check_alike()?;
+        }
+        agree(&*self.world, if self.world.leads() { write(self) } else { Ok(()) })
     }
 }
 

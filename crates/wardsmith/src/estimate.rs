@@ -73,6 +73,13 @@ impl Estimate {
         format!("needs {}{of}, about {}", machine::bytes(self.needed_bytes), machine::duration(self.seconds))
     }
 
+    /// The same run by so many ranks, some of which take their memory from this machine.
+    pub(crate) fn shared(self, ranks: usize, here: usize) -> Self {
+        let here = here.max(1) as u64;
+        let available_bytes = self.available_bytes.map(|bytes| bytes / here);
+        Self { seconds: self.seconds / ranks.max(1) as f64, available_bytes, ..self }
+    }
+
     /// Refuses a run that does not fit, and says which would.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! rest will take; [`Job`] holds the model too, and trains. `tune` and `sweep` run the same one.
 
 use std::path::Path;
+use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
 use wardsmith_model::head::HeadKind;
@@ -14,6 +15,7 @@ use wardsmith_train::adamw::{AdamW, AdamWOptions, Decay};
 use wardsmith_train::run::Watch;
 use wardsmith_train::schedule::Schedule;
 use wardsmith_train::step::Trainer;
+use wardsmith_train::world::World;
 use wardsmith_train::{Outcome, RunOptions, run as train};
 use wardsmith_vault::Key;
 
@@ -119,14 +121,27 @@ impl<'a> Plan<'a> {
         Ok((setting, estimate))
     }
 
-    /// Loads the model, and writes the resolved recipe into the run folder.
-    pub(crate) fn load(self, out: &Path) -> Result<Job<'a>> {
+    /// Refuses more ranks than there are packs in a step.
+    pub(crate) fn check_shares(&self, ranks: usize) -> Result<()> {
+        let packs = self.train.packs_per_step;
+        if packs < ranks {
+            bail!(
+                "{ranks} processes share each step, and a step has {packs} packs\nhint: start fewer, or --set train.packs_per_step={ranks}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Loads the model; the rank that leads writes the resolved recipe into the run folder.
+    pub(crate) fn load(self, out: &Path, world: &Rc<dyn World>) -> Result<Job<'a>> {
         let vocab = self.renderer.tokenizer().vocab_size();
         let recipe = self.recipe;
         let mut model = resolved::model(self.model, recipe.lora.as_ref(), self.labels.clone(), recipe.seed, vocab)?;
-        std::fs::create_dir_all(out).with_context(|| format!("cannot create `{}`", out.display()))?;
         let text = recipe.to_toml();
-        write_atomically(&out.join(RECIPE), text.as_bytes())?;
+        if world.leads() {
+            std::fs::create_dir_all(out).with_context(|| format!("cannot create `{}`", out.display()))?;
+            write_atomically(&out.join(RECIPE), text.as_bytes())?;
+        }
         let sources = Sources {
             dataset_sha256: self.dataset_sha256()?,
             run_sha256: resolved::fingerprint(&text, &self.dataset, &self.renderer, &model)?,
@@ -137,7 +152,7 @@ impl<'a> Plan<'a> {
         let manifest = ModelManifest::new(tasks.collect(), self.train.max_len_tokens, sources);
         resolved::set_special_tokens(&mut model.config, self.renderer.tokenizer());
         let seal = if self.dataset.is_sealed() { keys::key()? } else { None };
-        Ok(Job { plan: self, model, manifest, seal })
+        Ok(Job { plan: self, model, manifest, seal, world: Rc::clone(world) })
     }
 }
 
@@ -148,6 +163,7 @@ pub(crate) struct Job<'a> {
     manifest: ModelManifest,
     /// Seals the checkpoints, where the dataset is sealed.
     seal: Option<Key>,
+    world: Rc<dyn World>,
 }
 
 /// What a run leaves in memory.
@@ -212,6 +228,7 @@ impl Job<'_> {
         let optimiser = AdamW::new(&self.model.params, adamw);
         let mut trainer = Trainer::new(self.model, optimiser, recipe.max_grad_norm)?;
         trainer.seed = plan.recipe.seed;
+        trainer.world = self.world;
         let mut loader = plan.loader;
         let outcome = train(&mut trainer, &mut loader, &plan.validation, out, &options, watch)?;
         Ok(Done { outcome, model: trainer.model, renderer: plan.renderer, manifest: self.manifest })

@@ -9,6 +9,7 @@ mod job;
 mod keys;
 mod machine;
 mod model_manifest;
+mod ranks;
 mod recipe;
 mod report;
 mod resolved;
@@ -20,8 +21,14 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    match commands::run(cli::Cli::parse()) {
+    let cli = cli::Cli::parse();
+    // It lives until all is said: its end waits for the other processes.
+    let world = match ranks::start(&cli.command) {
+        Ok(world) => world,
+        Err(error) => return say::error(&error),
+    };
+    match commands::run(cli, &world) {
         Ok(()) => say::finish(),
-        Err(error) => say::error(&error),
+        Err(error) => ranks::fail(&*world, &error),
     }
 }

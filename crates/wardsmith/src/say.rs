@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -24,8 +25,26 @@ impl Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
+/// Whether another process speaks for this one.
+static HUSHED: AtomicBool = AtomicBool::new(false);
+
+/// From now on only errors are told.
+pub(crate) fn hush() {
+    HUSHED.store(true, Ordering::Relaxed);
+}
+
+fn hushed() -> bool {
+    HUSHED.load(Ordering::Relaxed)
+}
+
 /// One line of progress or explanation.
 pub(crate) fn note(text: impl Display) {
+    if !hushed() {
+        tell(text);
+    }
+}
+
+fn tell(text: impl Display) {
     // Nobody reads a closed standard error; that is no reason to stop.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -36,6 +55,9 @@ static OUTPUT: OnceLock<ErrorKind> = OnceLock::new();
 /// One line of result. What goes wrong is told at the end, by [`finish`], so that work which is not about the output is
 /// done all the same.
 pub(crate) fn result(text: impl Display) {
+    if hushed() {
+        return;
+    }
     if let Err(error) = writeln!(std::io::stdout(), "{text}") {
         OUTPUT.get_or_init(|| error.kind());
     }
@@ -64,7 +86,7 @@ pub(crate) fn error(error: &anyhow::Error) -> ExitCode {
         note(interrupted);
         return ExitCode::from(INTERRUPTED);
     }
-    note(format_args!("error: {}", chain(error)));
+    tell(format_args!("error: {}", chain(error)));
     ExitCode::FAILURE
 }
 
@@ -108,6 +130,9 @@ fn told(error: &anyhow::Error) -> String {
 
 /// A bar that hides itself where there is no terminal.
 pub(crate) fn bar(total: u64, what: &str) -> ProgressBar {
+    if hushed() {
+        return ProgressBar::hidden();
+    }
     let bar = ProgressBar::new(total);
     let style = ProgressStyle::with_template("{msg:20} {bar:24} {percent:>3}%  {eta} left");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));

@@ -1,8 +1,10 @@
 //! `wardsmith demo`: the whole way on what is built in, without a network — prepare, tune, evaluate, classify.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
+use wardsmith_train::world::{Alone, World};
 
 use crate::cli;
 use crate::commands::{classify, eval, prepare, tune};
@@ -39,11 +41,12 @@ pub(crate) fn run(args: &cli::Demo) -> Result<()> {
     prepare::summary(&dataset.manifest.report).iter().for_each(say::note);
 
     step(3, "tuning a LoRA adapter");
-    tune::tune(&recipe, &at("run"), false)?;
+    let world: Rc<dyn World> = Rc::new(Alone);
+    tune::tune(&recipe, &at("run"), false, &world)?;
 
     step(4, "evaluating: base against tuned against two classical baselines");
     let examination = cli::Eval::new(at("run/model"), Some(at("base")), at("data"), at("report"));
-    eval::run(&examination)?;
+    eval::run(&examination, &*world)?;
 
     step(5, "classifying two new advisories");
     let texts = NEW_ADVISORIES.map(str::to_owned).to_vec();

@@ -15,6 +15,7 @@ use wardsmith_records::explain::PRIVATE;
 use wardsmith_records::metric::Answer;
 use wardsmith_records::task::Task;
 use wardsmith_train::progress::read_lines;
+use wardsmith_train::world::{World, agree, share};
 
 use crate::cli::{self, Method};
 use crate::model_manifest::ModelManifest;
@@ -35,8 +36,8 @@ const MAX_NEW_TOKENS: usize = 48;
 const RANKED: usize = 5;
 
 /// Runs the command.
-pub(crate) fn run(args: &cli::Eval) -> Result<()> {
-    let report = evaluated(args)?;
+pub(crate) fn run(args: &cli::Eval, world: &dyn World) -> Result<()> {
+    let Some(report) = evaluated(args, world)? else { return Ok(()) };
     report.write_to(&args.out)?;
     for line in table(&report) {
         say::result(line);
@@ -46,7 +47,8 @@ pub(crate) fn run(args: &cli::Eval) -> Result<()> {
 }
 
 /// What all systems are asked, and how answers are graded.
-struct Examination {
+struct Examination<'a> {
+    world: &'a dyn World,
     dataset: Dataset,
     task: &'static dyn Task,
     examples: Vec<Example>,
@@ -61,18 +63,22 @@ struct System {
     facts: Vec<(String, String)>,
 }
 
-/// Asks every system and measures the answers.
-pub(crate) fn evaluated(args: &cli::Eval) -> Result<Report> {
+/// Asks every system, the questions divided among the ranks, and measures the answers on the one that leads.
+fn evaluated(args: &cli::Eval, world: &dyn World) -> Result<Option<Report>> {
     interrupt::flag();
-    let examination = Examination::open(args)?;
+    let examination = agree(world, Examination::open(args, world))?;
     let shown = count(examination.examples.len() as u64);
     say::note(format_args!("asking {shown} questions of the {} split", args.split));
-    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make `{}`", args.out.display()))?;
+    let make = || std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make `{}`", args.out.display()));
+    agree(world, if world.leads() { make() } else { Ok(()) })?;
     let name = if args.base.is_some() { "tuned" } else { "model" };
     let (main, manifest) = examination.ask_folder(name, &args.model, args.method)?;
     let mut systems = vec![main];
     if let Some(base) = &args.base {
         systems.push(examination.ask_folder("base", base, args.method)?.0);
+    }
+    if !world.leads() {
+        return Ok(None);
     }
     if !args.no_baselines {
         systems.extend(examination.baselines()?);
@@ -82,11 +88,11 @@ pub(crate) fn evaluated(args: &cli::Eval) -> Result<Report> {
     for system in &systems {
         write_answers(&args.out, system)?;
     }
-    Ok(report)
+    Ok(Some(report))
 }
 
-impl Examination {
-    fn open(args: &cli::Eval) -> Result<Self> {
+impl<'a> Examination<'a> {
+    fn open(args: &cli::Eval, world: &'a dyn World) -> Result<Self> {
         let dataset = keys::open(&args.data)?;
         let task = resolved::task_of(&dataset, args.task.as_deref())?;
         let choices = Choice::all(dataset.labels(task.name()), task);
@@ -101,12 +107,12 @@ impl Examination {
             bail!("the {split} split of `{}` is empty\nhint: prepare with other dates", args.data.display());
         }
         let bootstrap = Bootstrap { seed: args.seed, ..Bootstrap::default() };
-        Ok(Self { dataset, task, examples, choices, bootstrap })
+        Ok(Self { world, dataset, task, examples, choices, bootstrap })
     }
 
     /// The answers of the model in `folder`, and what the folder says of it.
     fn ask_folder(&self, name: &'static str, folder: &Path, method: Method) -> Result<(System, Option<ModelManifest>)> {
-        let (model, manifest) = respond::open(folder, None)?;
+        let (model, manifest) = agree(self.world, respond::open(folder, None))?;
         let mut system = self.ask(name, &*model, method)?;
         system.facts.push((format!("{name}: SHA-256 of the weights"), resolved::weights_digest(folder)?));
         if let Some(manifest) = &manifest {
@@ -137,27 +143,42 @@ impl Examination {
     fn ask(&self, name: &'static str, model: &dyn Respond, method: Method) -> Result<System> {
         let begun = Instant::now();
         let prompt = |example| Prompt { certain: self.place(example), ..Prompt::of(example, self.task) };
-        let prompts: Vec<Prompt<'_>> = self.examples.iter().map(prompt).collect();
+        let examples: Vec<&Example> = share(&self.examples, self.world.rank(), self.world.size()).collect();
+        let prompts: Vec<Prompt<'_>> = examples.iter().copied().map(prompt).collect();
         let bar = say::bar(prompts.len() as u64, &format!("asking {name}"));
         let progress = |n: usize| bar.inc(n as u64);
         let answers = match method {
             Method::Auto | Method::Score => {
                 let scores = model.score(&prompts, (&self.choices, RANKED), &progress);
-                scores.map(|scores| self.examples.iter().zip(scores).map(|(e, s)| self.scored(e, &s)).collect())
+                scores.map(|scores| examples.iter().zip(scores).map(|(e, s)| self.scored(e, &s)).collect())
             }
             Method::Generate => {
                 let texts = model.generate(&prompts, MAX_NEW_TOKENS, &progress);
-                texts.map(|texts| self.examples.iter().zip(texts).map(|(e, text)| self.graded(e, &text)).collect())
+                texts.map(|texts| examples.iter().zip(texts).map(|(e, text)| self.graded(e, &text)).collect())
             }
         };
         bar.finish_and_clear();
+        let answers = self.gathered(answers)?;
         let how = if method == Method::Generate { "written freely" } else { model.chooses() };
         let facts = vec![
             (format!("{name}: model"), model.about()),
             (format!("{name}: answers"), how.to_owned()),
-            (format!("{name}: speed"), speed(prompts.len(), begun)),
+            (format!("{name}: speed"), speed(answers.len(), begun)),
         ];
-        Ok(System { name, answers: answers?, facts })
+        Ok(System { name, answers, facts })
+    }
+
+    /// The answers of all ranks to their shares, in the order of the examples.
+    fn gathered(&self, own: Result<Vec<Answer>>) -> Result<Vec<Answer>> {
+        let own = agree(self.world, own)?;
+        if self.world.size() == 1 {
+            return Ok(own);
+        }
+        let parts = self.world.gather(&serde_json::to_vec(&own)?)?;
+        let read = |part: &Vec<u8>| Ok(serde_json::from_slice::<Vec<Answer>>(part)?.into_iter());
+        let mut parts = parts.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let ranks = parts.len();
+        Ok((0..self.examples.len()).filter_map(|at| parts[at % ranks].next()).collect())
     }
 
     /// The place of an example's gold label among the choices.
@@ -226,7 +247,7 @@ impl Examination {
     }
 
     /// What `example` asks about, for others to read; what is encrypted at rest must not lie in a report.
-    fn quoted<'a>(&self, example: &'a Example) -> &'a str {
+    fn quoted<'e>(&self, example: &'e Example) -> &'e str {
         if example.private || self.dataset.is_sealed() { PRIVATE } else { self.task.input(example) }
     }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -19,8 +20,10 @@ use wardsmith_train::run::{Ending, Watch};
 use wardsmith_train::sweep::importance::importance;
 use wardsmith_train::sweep::study::{Report, observations};
 use wardsmith_train::sweep::{Claim, Dimension, Halving, Job, Plan, Sampler, Space, Study, Trial};
+use wardsmith_train::world::{Alone, World, agree};
 
 use crate::job::{self, Going};
+use crate::ranks::one_after_the_other;
 use crate::recipe::{ParameterRecipe, Recipe, SweepMethod, SweepRecipe};
 use crate::report::sweep::{ParameterColumn, SweepReport, TrialRow};
 use crate::say::{self, Interrupted, count};
@@ -38,21 +41,25 @@ const TRIALS: u64 = 20;
 const ASK_AGAIN: Duration = Duration::from_millis(300);
 
 /// Runs the command.
-pub(crate) fn run(args: &cli::Sweep) -> Result<()> {
+pub(crate) fn run(args: &cli::Sweep, world: &dyn World) -> Result<()> {
     let mut sets = args.set.clone();
     if let Some(data) = &args.data {
         sets.push(format!("train.dataset={}", serde_json::to_string(data)?));
     }
     let recipe = Recipe::load(&args.recipe, &sets)?;
     let stop = interrupt::flag();
-    let search = Search::new(recipe, &args.out, args.force)?;
-    let mut study = Study::open(&args.out.join(STUDY), &search.plan.fingerprint)?;
+    let (search, mut study) = one_after_the_other(world, || {
+        let search = Search::new(recipe.clone(), &args.out, args.force)?;
+        let study = Study::open(&args.out.join(STUDY), &search.plan.fingerprint)?;
+        Ok((search, study))
+    })?;
     let done = study.trials()?.len();
     if done > 0 {
         say::note(format_args!("going on with a study of {} trials", count(done as u64)));
     }
-    search.work(&mut study, stop)?;
-    search.finish(&mut study)
+    // A rank that fails gives its trial back, and the others go on with the study until it is done.
+    agree(world, search.work(&mut study, stop))?;
+    if world.leads() { search.finish(&mut study) } else { Ok(()) }
 }
 
 /// What is searched, ready to run trials.
@@ -174,7 +181,9 @@ impl Search {
         }
         let last = job.rung + 1 == self.plan.rungs.len();
         let going = Going { pause_at_step: (!last).then(|| self.plan.rungs[job.rung]), show_progress: false };
-        let done = match plan.load(folder)?.train(folder, going, watch) {
+        // A trial is one process's; the ranks of a search take different ones.
+        let alone: Rc<dyn World> = Rc::new(Alone);
+        let done = match plan.load(folder, &alone)?.train(folder, going, watch) {
             Ok(done) => done,
             Err(error) => return diverged(error).map(Some),
         };

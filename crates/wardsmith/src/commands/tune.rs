@@ -1,44 +1,58 @@
 //! `wardsmith tune`: recipe + dataset + base → run folder with metrics, checkpoints, curves and the model.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 use wardsmith_model::weights::Precision;
 use wardsmith_model::{adapter, checkpoint};
 use wardsmith_train::run::{Ending, Watch};
+use wardsmith_train::world::{World, agree, from_first};
 
-use crate::job::{Done, Going, Plan, RECIPE};
+use crate::estimate::Estimate;
+use crate::job::{Done, Going, Job, Plan, RECIPE};
+use crate::ranks::{self, one_after_the_other};
 use crate::recipe::{Recipe, Start};
 use crate::report::run::RunReport;
 use crate::say::{self, Interrupted, count};
 use crate::{cli, interrupt, machine, resolved};
 
 /// Runs the command.
-pub(crate) fn run(args: &cli::Tune) -> Result<()> {
-    let (recipe, out) = match (&args.resume, &args.recipe, &args.out) {
-        (Some(run), _, _) => (Recipe::load(&run.join(RECIPE), &[])?, run.clone()),
-        (None, Some(path), Some(out)) => {
+pub(crate) fn run(args: &cli::Tune, world: &Rc<dyn World>) -> Result<()> {
+    let Some(out) = args.resume.as_ref().or(args.out.as_ref()) else {
+        bail!("a recipe and --out are needed, or --resume RUN");
+    };
+    let text = from_first(&**world, || Ok::<_, anyhow::Error>(recipe(args, out)?.to_toml().into_bytes()))?;
+    let recipe = Recipe::parse(&String::from_utf8(text)?, "the recipe", &[])?;
+    tune(&recipe, out, args.force, world)
+}
+
+/// The recipe of a new run, or of the one to go on with.
+fn recipe(args: &cli::Tune, out: &Path) -> Result<Recipe> {
+    match &args.recipe {
+        Some(path) if args.resume.is_none() => {
             let mut sets = args.set.clone();
             if let Some(data) = &args.data {
                 sets.push(format!("train.dataset={}", serde_json::to_string(data)?));
             }
-            (Recipe::load(path, &sets)?, new_run(out)?)
+            let recipe = Recipe::load(path, &sets)?;
+            check_new(out)?;
+            Ok(recipe)
         }
-        _ => bail!("a recipe and --out are needed, or --resume RUN"),
-    };
-    tune(&recipe, &out, args.force)
+        _ => Ok(Recipe::load(&out.join(RECIPE), &[])?),
+    }
 }
 
-/// A run folder that does not hold a run yet.
-fn new_run(out: &Path) -> Result<PathBuf> {
+/// Fails where the folder already holds a run.
+fn check_new(out: &Path) -> Result<()> {
     if out.join(RECIPE).exists() {
         let shown = out.display();
         bail!(
             "`{shown}` already holds a run\nhint: go on with `wardsmith tune --resume {shown}`, or choose another --out"
         );
     }
-    Ok(out.to_path_buf())
+    Ok(())
 }
 
 /// Stops on Ctrl-C, and keeps the run's page fresh.
@@ -66,24 +80,19 @@ impl Watch for Fresh<'_> {
 }
 
 /// Trains as the recipe says, in the run folder `out`; goes on where a checkpoint there ends. With `force` even where the
-/// memory will not do.
-pub(crate) fn tune(recipe: &Recipe, out: &Path, force: bool) -> Result<()> {
-    let plan = Plan::new(recipe, &out.join("shards"))?;
-    let (setting, estimate) = plan.estimate()?;
-    say::note(estimate.sentence());
-    if !force {
-        estimate.check(&setting)?;
-    }
-    let job = plan.load(out)?;
-    job.announce();
-    estimate.write(out)?;
+/// memory will not do. All ranks train; the one that leads writes.
+pub(crate) fn tune(recipe: &Recipe, out: &Path, force: bool, world: &Rc<dyn World>) -> Result<()> {
+    let plan = one_after_the_other(&**world, || Plan::new(recipe, &out.join("shards")))?;
+    let (job, estimate) = agree(&**world, load(plan, out, force, world))?;
     let watch = Fresh { report: RunReport::new(recipe, &estimate), out };
     let begun = Instant::now();
     let done = job.train(out, Going { pause_at_step: None, show_progress: true }, &watch)?;
     say_how_it_went(&done, begun);
     let state = &done.outcome.state;
     if done.outcome.ending == Ending::Interrupted {
-        watch.write();
+        if world.leads() {
+            watch.write();
+        }
         let text = format!("stopped at step {}; go on with: wardsmith tune --resume {}", state.step, out.display());
         return Err(Interrupted(text).into());
     }
@@ -93,6 +102,28 @@ pub(crate) fn tune(recipe: &Recipe, out: &Path, force: bool) -> Result<()> {
     if let Some((loss, step)) = state.best {
         say::note(format_args!("best validation loss {loss:.4} nats at step {step}"));
     }
+    agree(&**world, if world.leads() { finish(recipe, done, estimate, out) } else { Ok(()) })
+}
+
+/// Loads what was planned, and says what it takes.
+fn load<'a>(plan: Plan<'a>, out: &Path, force: bool, world: &Rc<dyn World>) -> Result<(Job<'a>, Estimate)> {
+    plan.check_shares(world.size())?;
+    let (setting, estimate) = plan.estimate()?;
+    let estimate = estimate.shared(world.size(), ranks::on_this_machine(&**world));
+    say::note(estimate.sentence());
+    if !force {
+        estimate.check(&setting)?;
+    }
+    let job = plan.load(out, world)?;
+    job.announce();
+    if world.leads() {
+        estimate.write(out)?;
+    }
+    Ok((job, estimate))
+}
+
+/// Writes the model, and the run's page with what it came to.
+fn finish(recipe: &Recipe, done: Done, estimate: Estimate, out: &Path) -> Result<()> {
     save(recipe, done, out)?;
     let estimate = estimate.measured();
     estimate.write(out)?;

@@ -10,6 +10,7 @@ mod fetch;
 mod memory;
 mod pipeline;
 mod private;
+mod ranks;
 mod real_feeds;
 mod resume;
 mod sweep;
