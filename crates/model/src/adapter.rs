@@ -135,7 +135,8 @@ pub fn load(model: &mut Model, folder: &Path) -> Result<LoraConfig> {
     let score = model.head.linear.weight;
     let stored = format!("{PREFIX}{}", model.params[score].name);
     if model.head.kind == HeadKind::Classifier && source.weights.contains(&stored) {
-        model.params[score].value = source.weights.values(&stored, &model.params[score].shape.clone())?;
+        let values = source.weights.values(&stored, &model.params[score].shape)?;
+        model.params[score].set(values);
     }
     let known =
         |name: &str| model.params.iter().any(|(_, p)| p.trainable && name.strip_prefix(PREFIX) == Some(&p.name));

@@ -1,5 +1,7 @@
 //! Model folders in Hugging Face layout: `config.json` and weights, in and out.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -8,9 +10,12 @@ use crate::error::{Error, Result};
 use crate::families::config::Config;
 use crate::families::{Family, family_of};
 use crate::head::HeadKind;
+use crate::layers::linear::Linear;
 use crate::layers::lora::is_adapter;
 use crate::model::{Model, Purpose};
-use crate::weights::{Precision, RandomInit, Stored, Weights, WithNewHead, write_atomically, write_model};
+use crate::ops::frozen::Form;
+use crate::params::{Param, ParamId, Params, transpose};
+use crate::weights::{Precision, RandomInit, Weights, WithNewHead, Written, write_atomically, write_model};
 
 /// Files of at most this size are written; larger models are sharded.
 pub const MAX_SHARD_BYTES: u64 = 5 << 30;
@@ -31,6 +36,22 @@ pub enum Wanted {
     },
 }
 
+/// How matrices that are not trained are held in memory. Norms, biases and what is trained are always held in f32. Linear
+/// layers alone may go below 16 bits, as everywhere since QLoRA (Dettmers et al. 2023): the tables of tokens and positions
+/// and a language model's head, tied or not, are `rest`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// The linear layers of the blocks.
+    pub linears: Form,
+    /// The other matrices: [`Form::F32`] or [`Form::Bf16`].
+    pub rest: Form,
+}
+
+impl Storage {
+    /// Everything as it is, which training of all weights needs.
+    pub const F32: Self = Self { linears: Form::F32, rest: Form::F32 };
+}
+
 /// The labels of a classifier's configuration in order; `None` for a language model.
 pub fn labels_of(config: &Value) -> Option<Vec<String>> {
     let architecture = config.get("architectures")?.get(0)?.as_str()?;
@@ -41,8 +62,19 @@ pub fn labels_of(config: &Value) -> Option<Vec<String>> {
     (0..map.len()).map(|i| map.get(&i.to_string())?.as_str().map(str::to_owned)).collect()
 }
 
-/// Loads a model folder.
+/// Loads a model folder, all weights in f32.
+///
+/// # Errors
+/// A configuration that is refused, or weights that do not fit it.
 pub fn load(folder: &Path, wanted: &Wanted, purpose: Purpose) -> Result<Model> {
+    load_as(folder, wanted, purpose, Storage::F32)
+}
+
+/// Loads a model folder, a tensor at a time, each held as `storage` says.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_as(folder: &Path, wanted: &Wanted, purpose: Purpose, storage: Storage) -> Result<Model> {
     let config = Config::read(folder)?;
     let family = family_of(&config)?;
     let spec = family.spec(&config)?;
@@ -61,9 +93,9 @@ pub fn load(folder: &Path, wanted: &Wanted, purpose: Purpose) -> Result<Model> {
             // Rows of a head mean classes in their order: those of other labels are of no use.
             let reuse = stored.is_none_or(|stored| stored == *labels);
             let mut source = WithNewHead { weights: &mut weights, fresh: RandomInit { seed: *seed }, reuse };
-            Model::build(family, (spec, json), count, &mut source, purpose)
+            Model::build(family, (spec, json), count, (&mut source, storage), purpose)
         }
-        _ => Model::build(family, (spec, json), count, &mut weights, purpose),
+        _ => Model::build(family, (spec, json), count, (&mut weights, storage), purpose),
     }
 }
 
@@ -75,7 +107,7 @@ pub fn initialise(config: Value, labels: Option<Vec<String>>, seed: u64, purpose
     let mut json = config.json;
     let count = labels.as_ref().map(Vec::len);
     set_head(&mut json, family, labels);
-    Model::build(family, (spec, json), count, &mut RandomInit { seed }, purpose)
+    Model::build(family, (spec, json), count, (&mut RandomInit { seed }, Storage::F32), purpose)
 }
 
 /// Writes the head's class and labels into the configuration.
@@ -99,7 +131,41 @@ fn set_head(config: &mut Value, family: &dyn Family, labels: Option<Vec<String>>
     }
 }
 
-/// Saves a model folder: `config.json` and weights. The tokenizer's files are the caller's.
+/// A tensor of a complete model: in Hugging Face's layout, with what an adapter adds to it.
+struct Complete<'a> {
+    params: &'a Params,
+    param: &'a Param,
+    linear: Option<&'a Linear>,
+    shape: Vec<usize>,
+}
+
+impl<'a> Complete<'a> {
+    /// `None` for an adapter's own tensors.
+    fn new(params: &'a Params, param: &'a Param, linear: Option<&'a Linear>) -> Option<Self> {
+        (!is_adapter(&param.name)).then(|| Self { params, param, linear, shape: param.stored_shape() })
+    }
+}
+
+impl Written for Complete<'_> {
+    fn name(&self) -> &str {
+        &self.param.name
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn values(&self) -> Cow<'_, [f32]> {
+        let values = self.linear.map_or_else(|| self.param.values(), |linear| linear.merged(self.params));
+        if self.param.transposed { transpose(&values, self.param.shape[1]).into() } else { values }
+    }
+}
+
+/// Saves a model folder: `config.json` and weights, an adapter added to them on their way. Only one tensor is in memory a
+/// second time. The tokenizer's files are the caller's.
+///
+/// # Errors
+/// The folder cannot be written.
 pub fn save(model: &Model, folder: &Path, precision: Precision) -> Result<()> {
     save_sharded(model, folder, precision, MAX_SHARD_BYTES)
 }
@@ -117,11 +183,9 @@ pub fn save_sharded(model: &Model, folder: &Path, precision: Precision, max_shar
         object.remove("dtype");
         object.insert("torch_dtype".into(), json!(name));
     }
-    let params: Vec<_> = model.params.iter().map(|(_, p)| p).filter(|p| !is_adapter(&p.name)).collect();
-    let layouts: Vec<_> = params.iter().map(|p| (p.stored_shape(), p.stored(&p.value))).collect();
-    let tensors: Vec<Stored<'_>> =
-        params.iter().zip(&layouts).map(|(p, (shape, values))| Stored { name: &p.name, shape, values }).collect();
-    write_model(folder, &tensors, precision, max_shard_bytes)?;
+    let pairs: HashMap<ParamId, &Linear> = model.decoder.linears().map(|linear| (linear.weight, linear)).collect();
+    let complete = |(id, param)| Complete::new(&model.params, param, pairs.get(&id).copied());
+    write_model(folder, model.params.iter().filter_map(complete).collect(), precision, max_shard_bytes)?;
     write_atomically(&folder.join("config.json"), format!("{config:#}\n").as_bytes())
 }
 

@@ -4,6 +4,7 @@
 
 mod build;
 
+use crate::checkpoint::Storage;
 use crate::error::Result;
 use crate::layers::attention::{Attention, AttentionSaved, Layout};
 use crate::layers::linear::Linear;
@@ -90,9 +91,9 @@ impl Decoder {
         spec: &DecoderSpec,
         names: NameMap,
         params: &mut Params,
-        source: &mut dyn TensorSource,
+        (source, storage): (&mut dyn TensorSource, Storage),
     ) -> Result<Self> {
-        let mut builder = Builder::new(spec, names, params, source);
+        let mut builder = Builder::new(spec, names, params, (source, storage));
         let embedding = builder.table(names.embedding, spec.vocab)?;
         let positions = match spec.positions {
             Positions::Learned { length } => Some(builder.table(names.positions, length)?),
@@ -106,6 +107,16 @@ impl Decoder {
         let final_norm = builder.norm(names.final_norm, spec.hidden)?;
         let (embedding_scale, hidden) = (spec.embedding_scale, spec.hidden);
         Ok(Self { embedding, positions, embedding_norm, blocks, final_norm, embedding_scale, hidden })
+    }
+
+    /// Every linear layer in the blocks.
+    pub fn linears(&self) -> impl Iterator<Item = &Linear> {
+        self.blocks.iter().flat_map(|block| {
+            let mut all = block.attention.linears();
+            all.extend(block.mlp.gate.as_ref());
+            all.extend([&block.mlp.up, &block.mlp.down]);
+            all
+        })
     }
 
     /// Every linear layer in the blocks.
@@ -140,9 +151,10 @@ impl Decoder {
             }
         }
         if let Some(learned) = self.positions {
-            let table = &params[learned].value;
+            let mut vector = vec![0.0; d];
             for (row, p) in x.chunks_exact_mut(d).zip(positions) {
-                row.iter_mut().zip(&table[*p as usize * d..][..d]).for_each(|(x, p)| *x += p);
+                params.copy_row(learned, *p as usize, &mut vector);
+                row.iter_mut().zip(&vector).for_each(|(x, p)| *x += p);
             }
         }
         let Some(norm) = self.embedding_norm else { return (x, None) };

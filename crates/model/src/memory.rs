@@ -7,6 +7,7 @@
 use serde_json::Value;
 
 use crate::adapter::LoraConfig;
+use crate::checkpoint::Storage;
 use crate::error::Result;
 use crate::families::config::Config;
 use crate::families::family_of;
@@ -64,10 +65,8 @@ pub struct Setting {
     pub document_tokens: usize,
     /// Threads.
     pub threads: usize,
-    /// Bytes of the weights' files, which are read whole; 0 for random weights.
-    pub stored_bytes: u64,
-    /// Bytes of a saved weight.
-    pub saved_width: u64,
+    /// How weights that are not trained are held.
+    pub storage: Storage,
 }
 
 /// When something lies in memory.
@@ -125,9 +124,11 @@ fn packed(k: u64, n: u64) -> u64 {
     n.div_ceil(NR as u64) * NR as u64 * k
 }
 
-/// Values, by what they are; all are 4 bytes wide.
+/// Values, by what they are.
 struct Values {
     weights: u64,
+    /// Of the largest matrix.
+    largest: u64,
     trained: u64,
     rotary: u64,
     kept: u64,
@@ -144,20 +145,18 @@ impl Setting {
         const TRAINING: &[Phase] = &[Stepping, Saving];
         let v = self.values();
         let part = |name, values: u64, phases| Part { name, bytes: values * WIDTH, phases };
-        let saved = (v.weights * self.saved_width).div_ceil(WIDTH);
         vec![
-            part("weights", v.weights, ALWAYS),
+            Part { name: "weights", bytes: self.weight_bytes(), phases: ALWAYS },
             part("rotary angles", v.rotary, ALWAYS),
-            Part { name: "the base's file", bytes: self.stored_bytes, phases: &[Loading] },
+            // A tensor is read, or merged and turned for a file, while all the others lie in memory.
+            part("a tensor on its way in", v.largest, &[Loading]),
+            part("a tensor on its way out", 2 * v.largest, &[Finishing]),
             part("gradients", v.trained, TRAINING),
             part("optimiser moments", 2 * v.trained, TRAINING),
             part("activations kept for the backward pass", v.kept, TRAINING),
             part("room in buffers that are wider than what they keep", v.wider, TRAINING),
             part("working buffers", v.working, TRAINING),
             part("scratch of all threads", v.scratch, ALWAYS),
-            // Weights and moments are encoded, then laid behind one another.
-            part("checkpoint being written", 6 * v.trained, &[Saving]),
-            part("model being written", 2 * saved, &[Finishing]),
         ]
     }
 
@@ -213,8 +212,10 @@ impl Setting {
             Positions::Rotary { turns, length, .. } => turns.iter().map(|turn| (length * turn.dims) as u64).sum(),
             _ => 0,
         };
+        let largest = linears.iter().map(|l| l.inputs * l.outputs).chain([spec.vocab as u64 * d, own_head]).max();
         Values {
             weights: base + adapter,
+            largest: largest.unwrap_or(0),
             trained,
             rotary,
             kept: self.kept(),
@@ -222,6 +223,23 @@ impl Setting {
             working: self.working(&head),
             scratch: self.scratch(),
         }
+    }
+
+    /// Bytes of all weights: matrices as the storage says, everything else in f32.
+    fn weight_bytes(&self) -> u64 {
+        let (spec, storage, v) = (&self.spec, self.storage, self.values());
+        let d = spec.hidden as u64;
+        let mut rest = vec![spec.vocab as u64 * d];
+        if let Positions::Learned { length } = spec.positions {
+            rest.push(length as u64 * d);
+        }
+        if self.classes.is_none() && !spec.tied {
+            rest.push(spec.vocab as u64 * d);
+        }
+        let linears = self.linears().into_iter().map(|l| (storage.linears, l.inputs * l.outputs));
+        let stored = || linears.clone().chain(rest.iter().map(|n| (storage.rest, *n)));
+        let values: u64 = stored().map(|(_, n)| n).sum();
+        WIDTH * (v.weights - values) + stored().map(|(form, n)| form.bytes(n)).sum::<u64>()
     }
 
     /// Values of all norms.
@@ -362,7 +380,8 @@ impl Setting {
 mod tests {
     use super::*;
     use crate::adapter::{self, Modules};
-    use crate::checkpoint::{Wanted, initialise, load};
+    use crate::checkpoint::{Wanted, initialise, load, load_as};
+    use crate::ops::frozen::Form;
     use crate::{Model, Purpose};
     use std::path::{Path, PathBuf};
 
@@ -373,7 +392,6 @@ mod tests {
     fn setting(family: &str, classes: Option<usize>, trained: Trained) -> Setting {
         let (spec, names) = spec_of_folder(&folder(family)).unwrap();
         let (pack_tokens, pack_targets, document_tokens, threads) = (512, 100, 64, 2);
-        let (stored_bytes, saved_width) = (0, 4);
         Setting {
             spec,
             names,
@@ -383,8 +401,7 @@ mod tests {
             pack_targets,
             document_tokens,
             threads,
-            stored_bytes,
-            saved_width,
+            storage: Storage::F32,
         }
     }
 
@@ -392,6 +409,7 @@ mod tests {
         let values = setting.values();
         assert_eq!(values.weights, model.params.count(false) as u64, "{what}: weights");
         assert_eq!(values.trained, model.params.count(true) as u64, "{what}: trained");
+        assert_eq!(setting.weight_bytes(), model.weight_bytes() as u64, "{what}: bytes");
     }
 
     #[test]
@@ -411,6 +429,11 @@ mod tests {
                 adapter::attach(&mut model, &config, 0).unwrap();
                 agrees(&setting(family, None, Trained::Lora(config)), &model, family);
             }
+            let storage = Storage { linears: Form::Nf4, rest: Form::Bf16 };
+            let mut model = load_as(&folder(family), &Wanted::AsStored, Purpose::Training, storage).unwrap();
+            let config = LoraConfig::plain(4, 8.0, Modules::from_iter(targets));
+            adapter::attach(&mut model, &config, 0).unwrap();
+            agrees(&Setting { storage, ..setting(family, None, Trained::Lora(config)) }, &model, family);
             let json = Config::read(&folder(family)).unwrap().json;
             let labels = ["a", "b", "c"].map(str::to_owned).to_vec();
             let mut model = initialise(json, Some(labels), 1, Purpose::Training).unwrap();

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use crate::checkpoint::Storage;
 use crate::decoder::{Decoder, Tokens};
 use crate::error::{Error, Result};
 use crate::families::Family;
@@ -98,16 +99,16 @@ pub struct Model {
 }
 
 impl Model {
-    /// Builds a model from a family, its spec and a source of weights. `labels` makes a classifier.
+    /// Builds a model from a family, its spec and a source of weights, held as `storage` says. `labels` makes a classifier.
     pub fn build(
         family: &'static dyn Family,
         (spec, config): (DecoderSpec, Value),
         labels: Option<usize>,
-        source: &mut dyn TensorSource,
+        (source, storage): (&mut dyn TensorSource, Storage),
         purpose: Purpose,
     ) -> Result<Self> {
         let mut params = Params::default();
-        let decoder = Decoder::build(&spec, family.names(), &mut params, source)?;
+        let decoder = Decoder::build(&spec, family.names(), &mut params, (&mut *source, storage))?;
         let head_name = format!("{}.weight", family.names().head);
         let mut add = |name: &str, rows: usize| -> Result<_> {
             let shape = [rows, spec.hidden];
@@ -119,6 +120,9 @@ impl Model {
             None if spec.tied => (HeadKind::LanguageModel, decoder.embedding, spec.vocab),
             None => (HeadKind::LanguageModel, add(&head_name, spec.vocab)?, spec.vocab),
         };
+        if kind == HeadKind::LanguageModel && weight != decoder.embedding {
+            params.freeze(weight, storage.rest);
+        }
         let linear = Linear::new(weight, None, spec.hidden, classes);
         // Transformers caps the language model's logits only: its classifiers have no cap.
         let softcap = spec.logit_softcap.filter(|_| kind == HeadKind::LanguageModel);
@@ -127,7 +131,11 @@ impl Model {
     }
 
     /// Makes every tensor trainable.
+    ///
+    /// # Panics
+    /// When one is held in fewer bits than f32.
     pub fn train_all(&mut self) {
+        assert!(self.params.iter().all(|(_, p)| p.frozen.is_none()), "only weights in f32 can be trained");
         self.params.iter_mut().for_each(|(_, p)| p.trainable = true);
     }
 

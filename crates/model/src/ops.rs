@@ -9,6 +9,7 @@ pub mod cached_attention;
 pub mod cross_entropy;
 pub mod draw;
 pub mod exp;
+pub mod frozen;
 pub mod gemv;
 pub mod kernel;
 pub mod matmul;

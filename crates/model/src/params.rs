@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
+use crate::ops::frozen::{Form, FrozenMatrix};
+use crate::ops::matmul::Right;
 use crate::ops::pool;
 use crate::ops::quant::{Format, QuantMatrix};
 
@@ -25,8 +27,10 @@ pub struct Param {
     pub name: String,
     /// Row-major shape.
     pub shape: Vec<usize>,
-    /// The values; empty once they are [`Self::quantised`].
+    /// The values; empty once they are [`Self::frozen`] or [`Self::quantised`].
     pub value: Vec<f32>,
+    /// The values in fewer bits, of a matrix that training reads and does not change.
+    pub frozen: Option<Arc<FrozenMatrix>>,
     /// The values in fewer bits, for inference.
     pub quantised: Option<Arc<QuantMatrix>>,
     /// Whether Hugging Face stores the transpose of this matrix.
@@ -36,6 +40,55 @@ pub struct Param {
 }
 
 impl Param {
+    /// The values in f32, in whatever form they are kept.
+    pub fn values(&self) -> Cow<'_, [f32]> {
+        match (&self.frozen, &self.quantised) {
+            (Some(matrix), _) => matrix.values().into(),
+            (None, Some(matrix)) => {
+                let mut values = vec![0.0; self.shape.iter().product()];
+                values.chunks_exact_mut(matrix.columns.max(1)).enumerate().for_each(|(i, row)| matrix.row(i, row));
+                values.into()
+            }
+            (None, None) => Cow::Borrowed(&self.value),
+        }
+    }
+
+    /// Row `row` of `columns` values, in f32, in whatever form the tensor is kept.
+    pub fn row(&self, row: usize, columns: usize) -> Cow<'_, [f32]> {
+        let expanded = |read: &dyn Fn(&mut [f32])| {
+            let mut values = vec![0.0; columns];
+            read(&mut values);
+            Cow::Owned(values)
+        };
+        match (&self.frozen, &self.quantised) {
+            (Some(matrix), _) => expanded(&|out| matrix.row(row, out)),
+            (None, Some(matrix)) => expanded(&|out| matrix.row(row, out)),
+            (None, None) => Cow::Borrowed(&self.value[row * columns..][..columns]),
+        }
+    }
+
+    /// The transpose of a matrix (out, in), as B of a product.
+    ///
+    /// # Panics
+    /// When it is kept for inference only, see [`Self::quantised`].
+    pub fn turned(&self) -> Right<'_> {
+        match &self.frozen {
+            Some(matrix) => Right::Stored { matrix, turned: true },
+            None => Right::turned(&self.value, self.shape[1]),
+        }
+    }
+
+    /// A matrix (out, in), as B of a product.
+    ///
+    /// # Panics
+    /// When it is kept for inference only, see [`Self::quantised`].
+    pub fn lying(&self) -> Right<'_> {
+        match &self.frozen {
+            Some(matrix) => Right::Stored { matrix, turned: false },
+            None => Right::rows(&self.value, self.shape[1]),
+        }
+    }
+
     /// The shape in Hugging Face's files.
     pub fn stored_shape(&self) -> Vec<usize> {
         let mut shape = self.shape.clone();
@@ -43,6 +96,15 @@ impl Param {
             shape.reverse();
         }
         shape
+    }
+
+    /// Holds other values, in f32.
+    ///
+    /// # Panics
+    /// When they are more or fewer.
+    pub fn set(&mut self, value: Vec<f32>) {
+        assert_eq!(self.shape.iter().product::<usize>(), value.len(), "`{}` has another size", self.name);
+        (self.value, self.frozen, self.quantised) = (value, None, None);
     }
 
     /// Values in this tensor's layout (its own, or its gradient) as Hugging Face's files hold them.
@@ -70,7 +132,15 @@ impl Params {
             value.len(),
             "`{name}` holds another number of values than its shape"
         );
-        self.list.push(Param { name, shape, value, quantised: None, transposed: false, trainable: false });
+        self.list.push(Param {
+            name,
+            shape,
+            value,
+            frozen: None,
+            quantised: None,
+            transposed: false,
+            trainable: false,
+        });
         ParamId(self.list.len() - 1)
     }
 
@@ -88,22 +158,36 @@ impl Params {
     pub(crate) fn quantise(&mut self, id: ParamId, format: Format) {
         let param = &mut self[id];
         if param.quantised.is_none() && param.shape.len() == 2 {
-            param.quantised = Some(Arc::new(QuantMatrix::new(&param.value, param.shape[1], format)));
+            param.quantised = Some(Arc::new(QuantMatrix::new(&param.values(), param.shape[1], format)));
+            (param.value, param.frozen) = (Vec::new(), None);
+        }
+    }
+
+    /// Keeps a matrix that will not be trained in this form; its f32 values go.
+    pub(crate) fn freeze(&mut self, id: ParamId, form: Form) {
+        let param = &mut self[id];
+        assert!(param.shape.len() == 2 && !param.trainable, "`{}` is no frozen matrix", param.name);
+        param.frozen = FrozenMatrix::new(&param.value, param.shape[1], form).map(Arc::new);
+        if param.frozen.is_some() {
             param.value = Vec::new();
         }
     }
 
     /// Row `row` of a matrix, into `out`.
     pub(crate) fn copy_row(&self, id: ParamId, row: usize, out: &mut [f32]) {
-        match &self[id].quantised {
-            Some(matrix) => matrix.row(row, out),
-            None => out.copy_from_slice(&self[id].value[row * out.len()..][..out.len()]),
+        let param = &self[id];
+        match (&param.frozen, &param.quantised) {
+            (Some(matrix), _) => matrix.row(row, out),
+            (None, Some(matrix)) => matrix.row(row, out),
+            (None, None) => out.copy_from_slice(&param.value[row * out.len()..][..out.len()]),
         }
     }
 
     /// Bytes of all values, in whatever form they are kept.
     pub fn bytes(&self) -> usize {
-        self.list.iter().map(|p| 4 * p.value.len() + p.quantised.as_ref().map_or(0, |q| q.bytes())).sum()
+        let few_bits =
+            |p: &Param| p.frozen.as_ref().map_or(0, |f| f.bytes()) + p.quantised.as_ref().map_or(0, |q| q.bytes());
+        self.list.iter().map(|p| 4 * p.value.len() + few_bits(p)).sum()
     }
 
     /// Number of values, of all tensors or the trainable ones.

@@ -8,12 +8,14 @@
 //!
 //! Of several ranks the first writes and reads; the others get from it what it read, and need no disk in common.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use wardsmith_model::Model;
-use wardsmith_model::weights::{Precision, Stored, Weights, to_bytes, write_atomically};
+use wardsmith_model::weights::{
+    Precision, Stored, Weights, write_atomically, write_atomically_with, write_file, write_tensors,
+};
 use wardsmith_tokens::Cursor;
 use wardsmith_vault::{EXTENSION, Key};
 
@@ -102,16 +104,13 @@ impl Checkpoints {
     }
 
     fn write(&self, path: &Path, tensors: &[Stored<'_>]) -> Result<()> {
-        let plain = to_bytes(path, tensors, Precision::F32)?;
-        let content = match &self.key {
-            None => plain,
-            Some(key) => {
-                let mut sealing = key.seal(Vec::with_capacity(plain.len() + plain.len() / 4096 + 1024))?;
-                sealing.write_all(&plain).map_err(|e| Error::io("encrypt", path, e))?;
-                sealing.finish().map_err(|e| Error::io("encrypt", path, e))?
-            }
-        };
-        Ok(write_atomically(path, &content)?)
+        let Some(key) = &self.key else { return Ok(write_file(path, tensors, Precision::F32)?) };
+        let sealed = write_atomically_with(path, |out| {
+            let mut sealing = key.seal(out).map_err(std::io::Error::other)?;
+            write_tensors(&mut sealing, tensors, Precision::F32)?;
+            sealing.finish().map(|_| ())
+        });
+        Ok(sealed?)
     }
 
     fn read(&self, path: &Path, world: &dyn World) -> Result<Weights> {

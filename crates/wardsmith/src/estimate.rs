@@ -180,6 +180,7 @@ fn operations_per_s() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wardsmith_model::checkpoint::Storage;
     use wardsmith_model::memory::spec_of;
 
     fn setting() -> Setting {
@@ -198,8 +199,7 @@ mod tests {
             pack_targets: 300,
             document_tokens: 256,
             threads: 2,
-            stored_bytes: 270 << 20,
-            saved_width: 4,
+            storage: Storage::F32,
         }
     }
 

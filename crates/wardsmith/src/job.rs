@@ -5,6 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
+use wardsmith_model::checkpoint::Storage;
 use wardsmith_model::head::HeadKind;
 use wardsmith_model::memory::{Setting, Trained};
 use wardsmith_model::weights::write_atomically;
@@ -21,7 +22,7 @@ use wardsmith_vault::Key;
 
 use crate::estimate::{Estimate, Work};
 use crate::model_manifest::{ModelManifest, Sources};
-use crate::recipe::{HeadRecipe, ModelRecipe, PrecisionRecipe, Recipe, Start, TrainLength, TrainRecipe, Warmup};
+use crate::recipe::{HeadRecipe, ModelRecipe, Recipe, TrainLength, TrainRecipe, Warmup};
 use crate::say::{self, count};
 use crate::{keys, resolved};
 
@@ -109,11 +110,7 @@ impl<'a> Plan<'a> {
             pack_targets: self.survey.pack_targets.max(largest(|batch| batch.targets.len())),
             document_tokens: self.survey.document_tokens.max(largest(longest)),
             threads: rayon::current_num_threads(),
-            stored_bytes: match &self.model.start {
-                Start::Base(folder) => resolved::weights_bytes(folder),
-                Start::Init(_) => 0,
-            },
-            saved_width: if self.train.precision == PrecisionRecipe::F32 { 4 } else { 2 },
+            storage: resolved::storage(resolved::held(self.model)),
         };
         let evaluations = self.survey.steps / (self.train.eval_every_steps as u64).max(1) + 1;
         let work = Work { survey: &self.survey, validation: &self.validation, evaluations };
@@ -146,6 +143,7 @@ impl<'a> Plan<'a> {
             dataset_sha256: self.dataset_sha256()?,
             run_sha256: resolved::fingerprint(&text, &self.dataset, &self.renderer, &model)?,
             recipe: text,
+            base: Some(resolved::held(self.model)).filter(|held| resolved::storage(*held) != Storage::F32),
         };
         let tasks =
             self.mix.iter().map(|(task, _)| (task.name().to_owned(), self.dataset.labels(task.name()).to_vec()));

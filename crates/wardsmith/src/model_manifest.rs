@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use wardsmith_model::weights::write_atomically;
 use wardsmith_records::dataset::LabelInfo;
 
+use crate::recipe::{DtypeRecipe, QuantizationRecipe};
+
 /// Its name in a model folder.
 const FILE: &str = "wardsmith.json";
 /// The `format` of every such file.
@@ -36,6 +38,17 @@ pub(crate) struct ModelManifest {
     pub(crate) run_sha256: String,
     /// The resolved recipe as TOML.
     pub(crate) recipe: String,
+    /// How the base lay below the adapter that was tuned; absent where everything was f32. An adapter is used on a base that
+    /// lies so too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) base: Option<Held>,
+}
+
+/// How the base of an adapter lay in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Held {
+    pub(crate) dtype: DtypeRecipe,
+    pub(crate) quantization: QuantizationRecipe,
 }
 
 impl ModelManifest {
@@ -50,6 +63,7 @@ impl ModelManifest {
             dataset_sha256: sources.dataset_sha256,
             run_sha256: sources.run_sha256,
             recipe: sources.recipe,
+            base: sources.base,
         }
     }
 
@@ -98,6 +112,7 @@ pub(crate) struct Sources {
     pub(crate) dataset_sha256: String,
     pub(crate) run_sha256: String,
     pub(crate) recipe: String,
+    pub(crate) base: Option<Held>,
 }
 
 #[cfg(test)]
@@ -108,7 +123,9 @@ mod tests {
     fn it_is_read_as_it_was_written_and_other_files_are_told_about() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(ModelManifest::read(folder.path()).unwrap(), None);
-        let sources = Sources { dataset_sha256: "ab".into(), run_sha256: "cd".into(), recipe: "name = 'x'".into() };
+        let base = Some(Held { dtype: DtypeRecipe::Bf16, quantization: QuantizationRecipe::Nf4 });
+        let sources =
+            Sources { dataset_sha256: "ab".into(), run_sha256: "cd".into(), recipe: "name = 'x'".into(), base };
         let label = LabelInfo {
             name: "CWE-79".into(),
             title: "Cross-site scripting".into(),

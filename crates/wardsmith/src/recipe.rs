@@ -17,7 +17,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wardsmith_model::adapter::Modules;
 use wardsmith_records::label::CwePolicy;
 use wardsmith_records::record::Published;
@@ -140,6 +140,10 @@ pub(crate) struct ModelRecipe {
     pub tokenizer: Option<PathBuf>,
     /// What the last hidden state is turned into.
     pub head: HeadRecipe,
+    /// The type in which weights that are not trained are held.
+    pub dtype: DtypeRecipe,
+    /// In how many bits the linear layers below an adapter are held; where they are, `dtype` counts for the rest.
+    pub quantization: QuantizationRecipe,
 }
 
 /// The weights that training starts from.
@@ -150,6 +154,28 @@ pub(crate) enum Start {
     Base(PathBuf),
     /// Random weights for this `config.json`; `model_type` is always there.
     Init(serde_json::Map<String, serde_json::Value>),
+}
+
+/// The type of weights that are not trained. Computed is in f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DtypeRecipe {
+    /// 32 bits.
+    F32,
+    /// The upper 16 of 32 bits.
+    Bf16,
+}
+
+/// In how many bits the linear layers below an adapter are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum QuantizationRecipe {
+    /// As `dtype` says.
+    None,
+    /// 8, in blocks of 64.
+    Int8,
+    /// 4, as in QLoRA (Dettmers et al. 2023).
+    Nf4,
 }
 
 /// The head on top of the decoder.
@@ -419,6 +445,17 @@ precision = "bf16"
             let all = mistakes(FULL, &[set]);
             assert!(all.contains(told), "{set}: {all}");
         }
+        let whole = "name='x'\n[model]\nbase='m'\n[train]\nmax_steps=1\n";
+        for (set, told) in [
+            ("model.quantization=nf4", "weights in few bits cannot be trained"),
+            ("model.quantization=int8", "add [lora]"),
+            ("model.dtype=bf16", "all weights are trained, and held in f32"),
+            ("model.dtype=f16", "is no choice here"),
+        ] {
+            let all = mistakes(whole, &[set]);
+            assert!(all.contains(told), "{set}: {all}");
+        }
+        assert!(full_with(&["model.quantization=nf4", "model.dtype=bf16"]).is_ok());
     }
 
     #[test]

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use wardsmith_model::adapter::{self, LoraConfig};
-use wardsmith_model::checkpoint::{self, Wanted};
+use wardsmith_model::checkpoint::{self, Storage, Wanted};
+use wardsmith_model::ops::frozen::Form;
 use wardsmith_model::spec::NameMap;
 use wardsmith_model::weights::Precision;
 use wardsmith_model::{Batch, DecoderSpec, Model, Purpose, memory};
@@ -18,7 +19,11 @@ use wardsmith_tokens::{Limits, Renderer, Shard, ShardKey, Tokenizer, ordered_pac
 use wardsmith_train::feed::batch;
 use wardsmith_train::schedule::Shape;
 
-use crate::recipe::{HeadRecipe, LoraRecipe, ModelRecipe, PrecisionRecipe, ScheduleRecipe, Start, TrainRecipe};
+use crate::model_manifest::{Held, ModelManifest};
+use crate::recipe::{
+    DtypeRecipe, HeadRecipe, LoraRecipe, ModelRecipe, PrecisionRecipe, QuantizationRecipe, ScheduleRecipe, Start,
+    TrainRecipe,
+};
 use crate::say;
 
 /// Of models that do not say how long their questions were.
@@ -84,13 +89,6 @@ fn initial(config: &serde_json::Map<String, Value>, vocab: usize) -> Value {
     Value::Object(config)
 }
 
-/// Bytes of a folder's weights.
-pub(crate) fn weights_bytes(folder: &Path) -> u64 {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let weights = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "safetensors"));
-    weights.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
-}
-
 /// The model a recipe starts from, ready to train.
 pub(crate) fn model(
     recipe: &ModelRecipe,
@@ -106,7 +104,7 @@ pub(crate) fn model(
                 Some(labels) => Wanted::Classifier { labels, seed },
                 None => Wanted::LanguageModel,
             };
-            checkpoint::load(base, &wanted, Purpose::Training)
+            checkpoint::load_as(base, &wanted, Purpose::Training, storage(held(recipe)))
                 .with_context(|| format!("cannot load the base model `{}`", base.display()))?
         }
         Start::Init(config) => checkpoint::initialise(initial(config, vocab), labels, seed, Purpose::Training)?,
@@ -117,6 +115,25 @@ pub(crate) fn model(
         None => model.train_all(),
     }
     Ok(model)
+}
+
+/// How a recipe's model is held below its adapter.
+pub(crate) fn held(recipe: &ModelRecipe) -> Held {
+    Held { dtype: recipe.dtype, quantization: recipe.quantization }
+}
+
+/// The same as the engine names it.
+pub(crate) fn storage(held: Held) -> Storage {
+    let rest = match held.dtype {
+        DtypeRecipe::F32 => Form::F32,
+        DtypeRecipe::Bf16 => Form::Bf16,
+    };
+    let linears = match held.quantization {
+        QuantizationRecipe::None => rest,
+        QuantizationRecipe::Int8 => Form::Int8,
+        QuantizationRecipe::Nf4 => Form::Nf4,
+    };
+    Storage { linears, rest }
 }
 
 /// Refuses a tokenizer that names tokens which the model does not have.
@@ -143,8 +160,8 @@ pub(crate) fn lora_config(lora: &LoraRecipe) -> LoraConfig {
     }
 }
 
-/// A model folder, or a PEFT adapter folder whose base lies where its configuration says. `labels` are the classes of
-/// a classifier's adapter, which stands on a language model that knows of none.
+/// A model folder, or a PEFT adapter folder whose base lies where its configuration says, held as it was when the adapter was
+/// tuned. `labels` are the classes of a classifier's adapter, which stands on a language model that knows of none.
 pub(crate) fn trained(folder: &Path, labels: &[String]) -> Result<Model> {
     match base_of(folder)? {
         Some(base) => Ok(on_base(folder, &base, labels)?.0),
@@ -181,7 +198,9 @@ pub(crate) fn on_base(folder: &Path, base: &Path, labels: &[String]) -> Result<(
         }
         (true, labels) => Wanted::Classifier { labels: labels.to_vec(), seed: 0 },
     };
-    let mut model = checkpoint::load(base, &wanted, Purpose::Inference)?;
+    let held = ModelManifest::read(folder)?.and_then(|manifest| manifest.base);
+    let storage = held.map_or(Storage::F32, storage);
+    let mut model = checkpoint::load_as(base, &wanted, Purpose::Inference, storage)?;
     let config = adapter::load(&mut model, folder)?;
     Ok((model, config))
 }
@@ -303,7 +322,7 @@ pub(crate) fn fingerprint(recipe: &str, dataset: &Dataset, renderer: &Renderer, 
     hash.update(dataset_digest(dataset)?);
     hash.update(renderer.sha256());
     for (_, param) in model.params.iter() {
-        param.value.iter().for_each(|x| hash.update(x.to_le_bytes()));
+        param.values().iter().for_each(|x| hash.update(x.to_le_bytes()));
     }
     Ok(hex(&hash.finalize()))
 }

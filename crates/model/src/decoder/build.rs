@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Block;
+use crate::checkpoint::Storage;
 use crate::error::Result;
 use crate::layers::attention::{Attention, FusedRows, Projections, QkNorms};
 use crate::layers::linear::Linear;
@@ -22,6 +23,7 @@ pub(super) struct Builder<'a> {
     source: &'a mut dyn TensorSource,
     spec: &'a DecoderSpec,
     names: NameMap,
+    storage: Storage,
     /// The tables of angles, by the number of their turning.
     tables: BTreeMap<usize, Arc<RotaryTable>>,
 }
@@ -31,9 +33,9 @@ impl<'a> Builder<'a> {
         spec: &'a DecoderSpec,
         names: NameMap,
         params: &'a mut Params,
-        source: &'a mut dyn TensorSource,
+        (source, storage): (&'a mut dyn TensorSource, Storage),
     ) -> Self {
-        Self { params, source, spec, names, tables: BTreeMap::new() }
+        Self { params, source, spec, names, storage, tables: BTreeMap::new() }
     }
 
     fn tensor(&mut self, name: String, shape: &[usize], init: Init) -> Result<ParamId> {
@@ -44,7 +46,9 @@ impl<'a> Builder<'a> {
     /// A table of `rows` vectors: of tokens or of positions.
     pub(super) fn table(&mut self, name: &str, rows: usize) -> Result<ParamId> {
         let init = Init::Normal(self.spec.initializer_range);
-        self.tensor(format!("{name}.weight"), &[rows, self.spec.hidden], init)
+        let table = self.tensor(format!("{name}.weight"), &[rows, self.spec.hidden], init)?;
+        self.params.freeze(table, self.storage.rest);
+        Ok(table)
     }
 
     fn linear(&mut self, name: &str, (inputs, outputs): (usize, usize), bias: bool, std: f32) -> Result<Linear> {
@@ -58,6 +62,7 @@ impl<'a> Builder<'a> {
         } else {
             self.tensor(format!("{name}.weight"), &[outputs, inputs], init)?
         };
+        self.params.freeze(weight, self.storage.linears);
         let bias = if bias { Some(self.tensor(format!("{name}.bias"), &[outputs], Init::Zeros)?) } else { None };
         Ok(Linear::new(weight, bias, inputs, outputs))
     }

@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use super::gguf::{Encoding, Entry, Metadata, Value, write_file};
 use super::gguf_read::Gguf;
 use super::gguf_tokenizer;
+use crate::checkpoint::Storage;
 use crate::error::{Error, Result};
 use crate::families::Family;
 use crate::head::HeadKind;
@@ -270,9 +271,9 @@ impl Layout {
         };
         let columns = param.shape.iter().skip(1).product::<usize>();
         let row = move |row: usize| {
-            let values = &param.value[self.source(place.order, row) * columns..][..columns];
+            let values = param.row(self.source(place.order, row), columns);
             match place.shift {
-                0.0 => Cow::Borrowed(values),
+                0.0 => values,
                 shift => values.iter().map(|x| x + shift).collect(),
             }
         };
@@ -320,7 +321,8 @@ impl Layout {
             return Err(bad(format!("the tensor `{name}` has no place in the model")));
         }
         let mut source = Source { layout: &self, file: &mut file };
-        Model::build(self.family, (self.spec.clone(), self.config.clone()), None, &mut source, Purpose::Inference)
+        let source = (&mut source as &mut dyn TensorSource, Storage::F32);
+        Model::build(self.family, (self.spec.clone(), self.config.clone()), None, source, Purpose::Inference)
     }
 }
 

@@ -149,7 +149,17 @@ impl HeadLayout {
 }
 
 impl Attention {
-    /// Every linear layer, to pack or adapt.
+    /// Every linear layer.
+    pub fn linears(&self) -> Vec<&Linear> {
+        let mut all = match &self.projections {
+            Projections::Separate { q, k, v } => vec![q, k, v],
+            Projections::Fused(linear, _) => vec![linear],
+        };
+        all.push(&self.output);
+        all
+    }
+
+    /// Every linear layer, to adapt.
     pub fn linears_mut(&mut self) -> Vec<&mut Linear> {
         let mut all = match &mut self.projections {
             Projections::Separate { q, k, v } => vec![q, k, v],

@@ -5,7 +5,7 @@
 
 use super::lora::Lora;
 use super::workspace::Workspace;
-use crate::ops::gemv::gemv;
+use crate::ops::gemv::{gemv, gemv_stored};
 use crate::ops::matmul::{Right, Term, View, Write, matmul, matmul_sum};
 use crate::ops::pool;
 use crate::ops::quant::multiply;
@@ -44,10 +44,11 @@ impl Linear {
     /// `x · Wᵀ` alone, (rows, out).
     pub(super) fn weigh(&self, params: &Params, y: &mut [f32], x: &[f32]) {
         let (rows, weight) = (x.len() / self.inputs, &params[self.weight]);
-        match &weight.quantised {
-            Some(weight) => multiply(&mut [(weight, y)], x),
-            None if rows == 1 => gemv(y, x, &weight.value),
-            None => matmul(y, View::rows(x, self.inputs), rows, Right::turned(&weight.value, self.inputs), Write::SET),
+        match (&weight.quantised, &weight.frozen) {
+            (Some(weight), _) => multiply(&mut [(weight, y)], x),
+            (None, Some(weight)) if rows == 1 => gemv_stored(y, x, weight),
+            (None, None) if rows == 1 => gemv(y, x, &weight.value),
+            _ => matmul(y, View::rows(x, self.inputs), rows, weight.turned(), Write::SET),
         }
     }
 
@@ -57,7 +58,7 @@ impl Linear {
         match &self.lora {
             Some(lora) if rows > 1 && weight.quantised.is_none() => {
                 let u = lora.low_rank(params, x, workspace);
-                let weight = Term { a: View::rows(x, self.inputs), b: Right::turned(&weight.value, self.inputs) };
+                let weight = Term { a: View::rows(x, self.inputs), b: weight.turned() };
                 matmul_sum(y, rows, &[weight, lora.term(params, &u)], Write::SET);
                 workspace.give(u);
             }
@@ -117,7 +118,7 @@ impl Linear {
     fn backward_combined(&self, params: &Params, mut pass: Backward<'_>, write: Write) {
         let rows = pass.x.len() / self.inputs;
         let d_y = View::rows(pass.d_y, self.outputs);
-        let weight = Term { a: d_y, b: Right::rows(&params[self.weight].value, self.inputs) };
+        let weight = Term { a: d_y, b: params[self.weight].lying() };
         match &self.lora {
             Some(lora) => lora.backward(params, &mut pass, weight, write),
             None => matmul_sum(pass.d_x, rows, &[weight], write),

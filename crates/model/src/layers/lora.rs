@@ -7,7 +7,8 @@
 //! instead of being kept. Dropout meets the pair's input alone; PEFT's DoRA sends a dropped input through `(g - 1)·W` too, which
 //! has the same mean and needs one more product.
 //!
-//! This file reads the weight beside the pair through [`Linear::weigh`], [`Params::copy_row`] and, to merge, as f32 only.
+//! This file reads the weight beside the pair through [`Linear::weigh`] and [`Params::copy_row`], and to merge expanded, so that
+//! it may lie in few bits.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -244,19 +245,28 @@ impl Linear {
         Some(z)
     }
 
-    /// Puts the adapter into the weight and removes it.
-    pub fn merge(&mut self, params: &mut Params) {
-        let Some(lora) = self.lora.take() else { return };
-        let (a, b) = (std::mem::take(&mut params[lora.a].value), std::mem::take(&mut params[lora.b].value));
-        let (write, left) = (Write::ADD.scaled(lora.scale), View::rows(&b, lora.rank));
-        matmul(&mut params[self.weight].value, left, self.outputs, Right::rows(&a, self.inputs), write);
-        (params[lora.a].value, params[lora.b].value) = (a, b);
-        if let Some(dora) = lora.dora {
-            let magnitude = params[dora.magnitude].value.clone();
-            for (row, m) in params[self.weight].value.chunks_exact_mut(self.inputs).zip(magnitude) {
+    /// The weight with the adapter in it, (out, in), in f32.
+    pub fn merged<'a>(&self, params: &'a Params) -> Cow<'a, [f32]> {
+        let weight = params[self.weight].values();
+        let Some(lora) = &self.lora else { return weight };
+        let mut merged = weight.into_owned();
+        let (left, a) = (View::rows(&params[lora.b].value, lora.rank), &params[lora.a].value);
+        matmul(&mut merged, left, self.outputs, Right::rows(a, self.inputs), Write::ADD.scaled(lora.scale));
+        if let Some(dora) = &lora.dora {
+            for (row, m) in merged.chunks_exact_mut(self.inputs).zip(&params[dora.magnitude].value) {
                 let factor = m / square_sum(row).max(f32::MIN_POSITIVE).sqrt();
                 row.iter_mut().for_each(|w| *w *= factor);
             }
+        }
+        merged.into()
+    }
+
+    /// Puts the adapter into the weight, which is held in f32 from then on, and removes it.
+    pub fn merge(&mut self, params: &mut Params) {
+        if self.lora.is_some() {
+            let merged = self.merged(params).into_owned();
+            params[self.weight].set(merged);
+            self.lora = None;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Matrix products `C = alpha · Σ A · B (+ C)`, B packed into panels or lying as it is.
+//! Matrix products `C = alpha · Σ A · B (+ C)`, B packed into panels, lying as it is, or in few bits.
 //!
 //! A matrix that lies is packed a panel at a time, as it is needed. Loop order after Goto &
 //! van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), with the roles of A and B swapped: a panel of B
@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use super::board::{self, Plan};
+use super::frozen::FrozenMatrix;
 use super::kernel::{self, Factors, MR_MAX, NR, Tile};
 use super::pool;
 
@@ -133,6 +134,13 @@ pub enum Right<'a> {
         /// Columns.
         n: usize,
     },
+    /// A matrix in few bits, whose panels are expanded as they are packed.
+    Stored {
+        /// The matrix.
+        matrix: &'a FrozenMatrix,
+        /// Whether its transpose is meant.
+        turned: bool,
+    },
 }
 
 impl<'a> Right<'a> {
@@ -150,6 +158,8 @@ impl<'a> Right<'a> {
         match *self {
             Self::Columns { panels, n, .. } => (panels.k, n),
             Self::Lying { k, n, .. } => (k, n),
+            Self::Stored { matrix, turned: true } => (matrix.columns, matrix.rows),
+            Self::Stored { matrix, turned: false } => (matrix.rows, matrix.columns),
         }
     }
 
@@ -163,6 +173,7 @@ impl<'a> Right<'a> {
                 assert!(view.column_stride == 1 || view.row_stride == 1, "neither rows nor columns are contiguous");
                 view.assert_holds(k, n);
             }
+            Self::Stored { .. } => {}
         }
     }
 
@@ -172,15 +183,18 @@ impl<'a> Right<'a> {
             Self::Columns { panels, from, .. } => {
                 Some(panels.data[((from / NR + panel) * panels.k + depth.start) * NR..][..depth.len() * NR].as_ptr())
             }
-            Self::Lying { .. } => None,
+            Self::Lying { .. } | Self::Stored { .. } => None,
         }
     }
 
     /// Copies some rows of a panel that does not lie packed.
     fn copy(&self, panel: usize, depth: &Range<usize>, scratch: &mut Vec<f32>) -> *const f32 {
-        if let Self::Lying { view, n, .. } = *self {
-            let columns = NR.min(n - panel * NR);
-            pack(grow(scratch, depth.len() * NR), view, depth, panel * NR..panel * NR + columns);
+        let (columns, out) = (panel * NR..self.size().1.min((panel + 1) * NR), grow(scratch, depth.len() * NR));
+        match *self {
+            Self::Columns { .. } => {}
+            Self::Lying { view, .. } => pack(out, view, depth, columns),
+            Self::Stored { matrix, turned: true } => matrix.pack_turned(out, depth, columns),
+            Self::Stored { matrix, turned: false } => matrix.pack_lying(out, depth, columns),
         }
         scratch.as_ptr()
     }
@@ -491,6 +505,7 @@ pub fn matmul_reference(a: View<'_>, b: View<'_>, shape: (usize, usize, usize)) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::frozen::Form;
     use crate::ops::testing::noise;
 
     fn packed(b: View<'_>, k: usize, n: usize) -> Packed {
@@ -551,6 +566,27 @@ mod tests {
         };
         let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         assert_eq!(alone.install(|| (pool::threads(), run())), (1, run()));
+    }
+
+    #[test]
+    fn a_stored_matrix_gives_the_bits_of_its_expanded_values() {
+        for (m, inputs, outputs) in [(1, 5, 3), (13, 100, 33), (300, 1100, 70)] {
+            let (w, x, d_y) = (noise(inputs * outputs, 7), noise(m * inputs, 8), noise(m * outputs, 9));
+            for form in [Form::Bf16, Form::Int8, Form::Nf4] {
+                let matrix = &FrozenMatrix::new(&w, inputs, form).unwrap();
+                let values = matrix.values();
+                let product = |a: View<'_>, b: Right<'_>, n: usize| {
+                    let mut c = vec![0.5; m * n];
+                    matmul(&mut c, a, m, b, Write::ADD.scaled(0.25));
+                    c
+                };
+                let (x, d_y) = (View::rows(&x, inputs), View::rows(&d_y, outputs));
+                let forward = product(x, Right::Stored { matrix, turned: true }, outputs);
+                assert_eq!(forward, product(x, Right::turned(&values, inputs), outputs), "{form:?} forward");
+                let backward = product(d_y, Right::Stored { matrix, turned: false }, inputs);
+                assert_eq!(backward, product(d_y, Right::rows(&values, inputs), inputs), "{form:?} backward");
+            }
+        }
     }
 
     #[test]

@@ -149,7 +149,7 @@ fn say_how_it_went(done: &Done, begun: Instant) {
 
 /// Writes `model/` (complete, in Hugging Face layout) and, for LoRA, `adapter/` (PEFT's layout).
 pub(crate) fn save(recipe: &Recipe, done: Done, out: &Path) -> Result<()> {
-    let Done { mut model, renderer, manifest, .. } = done;
+    let Done { model, renderer, manifest, .. } = done;
     if let Some(lora) = &recipe.lora {
         let base = match recipe.model.as_ref().map(|m| &m.start) {
             Some(Start::Base(base)) => base.display().to_string(),
@@ -159,7 +159,6 @@ pub(crate) fn save(recipe: &Recipe, done: Done, out: &Path) -> Result<()> {
         adapter::save(&model, &resolved::lora_config(lora), &base, &folder)?;
         renderer.save_to(&folder)?;
         manifest.write(&folder)?;
-        adapter::merge(&mut model);
         say::result(format_args!("adapter: {}", folder.display()));
     }
     let folder = out.join("model");

@@ -12,8 +12,8 @@ use super::prepare_section::prepare;
 use super::reader::{Any, Reader};
 use super::sweep_section::sweep;
 use super::{
-    HeadRecipe, LoraRecipe, ModelRecipe, PrecisionRecipe, Recipe, ScheduleRecipe, Start, TrainLength, TrainRecipe,
-    Warmup,
+    DtypeRecipe, HeadRecipe, LoraRecipe, ModelRecipe, PrecisionRecipe, QuantizationRecipe, Recipe, ScheduleRecipe,
+    Start, TrainLength, TrainRecipe, Warmup,
 };
 
 /// The whole recipe.
@@ -42,6 +42,16 @@ fn contradictions(recipe: &Recipe, reader: &Reader<'_>) {
     if recipe.lora.is_some() && model.is_some_and(|model| matches!(model.start, Start::Init(_))) {
         let what = "there is nothing to adapt in random weights (`model.init`)";
         reader.note("lora", Wrong::new(what, "remove [lora], or start from a base"));
+    }
+    if let Some(model) = model.filter(|_| recipe.lora.is_none()) {
+        if model.quantization != QuantizationRecipe::None {
+            let what = "`model.quantization` needs an adapter: weights in few bits cannot be trained";
+            reader.note("model", Wrong::new(what, "add [lora], or say quantization = \"none\""));
+        }
+        if model.dtype != DtypeRecipe::F32 {
+            let what = "`model.dtype` = \"bf16\" needs an adapter: all weights are trained, and held in f32 for it";
+            reader.note("model", Wrong::new(what, "add [lora]; train.precision = \"bf16\" is for what is saved"));
+        }
     }
     let document = recipe.prepare.as_ref().is_some_and(|prepare| prepare.tasks == ["document"]);
     if document && model.is_some_and(|model| model.head == HeadRecipe::Classifier) {
@@ -75,10 +85,14 @@ fn model(mut reader: Reader<'_>) -> ModelRecipe {
         reader.note("tokenizer", Wrong::new("is missing", hint));
     }
     let heads = [("language_model", HeadRecipe::LanguageModel), ("classifier", HeadRecipe::Classifier)];
+    let quantizations =
+        [("none", QuantizationRecipe::None), ("int8", QuantizationRecipe::Int8), ("nf4", QuantizationRecipe::Nf4)];
     let model = ModelRecipe {
         start: init.map_or(Start::Base(base), |config| Start::Init(config.0)),
         tokenizer,
         head: reader.choice("head", &heads),
+        dtype: reader.choice("dtype", &[("f32", DtypeRecipe::F32), ("bf16", DtypeRecipe::Bf16)]),
+        quantization: reader.choice("quantization", &quantizations),
     };
     reader.finish();
     model
