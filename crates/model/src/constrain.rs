@@ -129,8 +129,11 @@ struct Run {
 pub struct Search {
     /// So many of the likeliest.
     pub most: usize,
-    /// And so many more that the others together have at most this share of the probability of those found.
+    /// And so many more that the others together have at most this share of the probability of those found, as far as
+    /// `budget` goes.
     pub left_out: f64,
+    /// Nodes that may be run for the sake of `left_out`.
+    pub budget: usize,
     /// And this one.
     pub certain: Option<usize>,
 }
@@ -143,6 +146,8 @@ pub struct Found {
     pub nats: Vec<f64>,
     /// Whether it is exact.
     pub exact: Vec<bool>,
+    /// What those that are not exact have together at most, as a share of the probability of those that are.
+    pub left_out: f64,
     /// Nodes that were run behind the prompt.
     pub nodes: usize,
     /// Passes that this took besides the prompt's.
@@ -300,14 +305,18 @@ impl Model {
             let (mut found, mut open) = scoring.follow(0, 0.0);
             open.sort_by(|a, b| b.nats.total_cmp(&a.nats).then(a.node.cmp(&b.node)));
             found.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            let needed = needed(&found, &open, search);
             let mut run = Run::default();
             if let Some(answer) = certain.take() {
                 scoring.plan_way(&mut run, answer);
             }
-            for open in &open[..needed] {
-                if run.nodes.len() < NODES_PER_RUN && !run.nodes.contains(&open.node) {
-                    scoring.plan(&mut run, open, true);
+            let budget = search.budget.saturating_sub(scoring.nodes).min(NODES_PER_RUN);
+            for (needed, most) in
+                [(likely(&found, &open, search), NODES_PER_RUN), (heavy(&found, &open, search), budget)]
+            {
+                for open in &open[..needed] {
+                    if run.nodes.len() < most && !run.nodes.contains(&open.node) {
+                        scoring.plan(&mut run, open, true);
+                    }
                 }
             }
             if run.nodes.is_empty() {
@@ -342,24 +351,27 @@ impl Model {
     }
 }
 
-/// How many of the open branches, best first, still have to be run.
-fn needed(found: &[(usize, f64)], open: &[Open], search: Search) -> usize {
-    let mass: f64 = found.iter().map(|(_, nats)| nats.exp()).sum();
+/// How many of the open branches, best first, may hold one of the likeliest answers.
+fn likely(found: &[(usize, f64)], open: &[Open], search: Search) -> usize {
     // Every branch holds an answer; while too few are found, so many of the best are run.
-    let likely = match search.most.checked_sub(found.len()) {
+    match search.most.checked_sub(found.len()) {
         Some(0) | None => {
             search.most.checked_sub(1).map_or(0, |last| open.partition_point(|o| o.nats >= found[last].1))
         }
         Some(lacking) => lacking.min(open.len()),
-    };
-    // From the unlikeliest on, as long as what is left out stays small enough.
-    let mut rest = 0.0;
+    }
+}
+
+/// How many of them, best first, have to be run until what is left out is small enough.
+fn heavy(found: &[(usize, f64)], open: &[Open], search: Search) -> usize {
+    let mass: f64 = found.iter().map(|(_, nats)| nats.exp()).sum();
     let whole: f64 = mass + open.iter().map(|o| o.nats.exp()).sum::<f64>();
+    let mut rest = 0.0;
     let small = open.iter().rev().take_while(|o| {
         rest += o.nats.exp();
         rest <= search.left_out * if mass > 0.0 { mass } else { whole }
     });
-    likely.max(open.len() - small.count())
+    open.len() - small.count()
 }
 
 impl Found {
@@ -373,7 +385,9 @@ impl Found {
         for (answer, found) in found {
             (nats[*answer], exact[*answer]) = (*found, true);
         }
-        Self { nats, exact, nodes: 0, passes: 0 }
+        let mass = |all: &mut dyn Iterator<Item = f64>| all.map(f64::exp).sum::<f64>();
+        let left_out = mass(&mut open.iter().map(|o| o.nats)) / mass(&mut found.iter().map(|f| f.1));
+        Self { nats, exact, left_out, nodes: 0, passes: 0 }
     }
 }
 

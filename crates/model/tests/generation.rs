@@ -148,7 +148,7 @@ fn the_best_answers_are_those_of_all_scores() {
         let mut ranked: Vec<(usize, f64)> = scores.iter().copied().enumerate().collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         for (most, left_out, certain) in [(1, 1.0, None), (3, 1.0, Some(17)), (40, 1.0, None), (1, 0.05, Some(3))] {
-            let search = Search { most, left_out, certain };
+            let search = Search { most, left_out, budget: 1000, certain };
             let found = model.search_answers(cache, &[3, 14, 15, 92], (&trie, search), workspace).unwrap();
             let mut best: Vec<(usize, f64)> = found.nats.iter().copied().enumerate().collect();
             best.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -162,6 +162,7 @@ fn the_best_answers_are_those_of_all_scores() {
             let (reached, rest) =
                 (mass(&mut exact.clone(), &scores), mass(&mut (0..40).filter(|i| !found.exact[*i]), &scores));
             let bound = mass(&mut (0..40).filter(|i| !found.exact[*i]), &found.nats);
+            assert!((found.left_out - bound / reached).abs() < 1e-4, "{family}: {} {bound}", found.left_out);
             assert!(rest <= bound * 1.001 && bound <= left_out * reached * 1.001 + 1e-12, "{family}: {rest} {bound}");
         }
         assert_eq!(cache.len(), 4, "the prompt stays for the next question");

@@ -31,6 +31,8 @@ const TOKENS_PER_BATCH: usize = 4096;
 const PROMPTS_PER_CHUNK: usize = 64;
 /// What the choices that a language model does not score have together, at most, of the probability of those that it scores.
 const LEFT_OUT: f64 = 1e-4;
+/// For the sake of that, a token of an answer is run for so many of the prompt: some sixth of the prompt's time.
+const NODES_PER_TOKENS: usize = 12;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +75,8 @@ pub(crate) struct Scores {
     pub(crate) nats: Vec<f64>,
     /// Tokens of each choice with its end token; empty for classifiers, which have no tokens to be surprised by.
     pub(crate) tokens: Vec<usize>,
+    /// What the choices that were not scored have together at most, as a share of the probability of the others.
+    pub(crate) left_out: f64,
 }
 
 /// Something that answers. `progress` hears how many prompts more are done.
@@ -83,8 +87,8 @@ pub(crate) trait Respond {
     /// How it chooses among given answers.
     fn chooses(&self) -> &'static str;
 
-    /// Scores choices as answers to each prompt: so many of the likeliest, each prompt's certain one, and so many more that what
-    /// is left out is at most 1e-4 of the whole.
+    /// Scores choices as answers to each prompt: so many of the likeliest, each prompt's certain one, and as many more as can be
+    /// had for a sixth of the prompt's time, until what is left out is at most 1e-4 of the whole.
     fn score(
         &self,
         prompts: &[Prompt<'_>],
@@ -180,11 +184,12 @@ impl Respond for LanguageModel {
             let chunk: Vec<_> = chunk.par_iter().map(render).collect::<Result<_>>()?;
             let shared = self.beginning(&chunk)?;
             let score = |(workspace, cache): &mut (Workspace, Cache), (ids, certain): &(Vec<u32>, Option<usize>)| {
-                let search = Search { most, left_out: LEFT_OUT, certain: *certain };
+                let budget = ids.len() / NODES_PER_TOKENS;
+                let search = Search { most, left_out: LEFT_OUT, budget, certain: *certain };
                 let found = self.model.search_answers(cache, ids, (&trie, search), workspace)?;
                 let exact = |(nats, exact): (f64, bool)| if exact { nats } else { f64::NEG_INFINITY };
                 let nats = found.nats.into_iter().zip(found.exact).map(exact).collect();
-                Ok(Scores { nats, tokens: tokens.clone() })
+                Ok(Scores { nats, tokens: tokens.clone(), left_out: found.left_out })
             };
             let done = chunk.par_iter().map_init(|| (Workspace::default(), shared.clone()), score);
             all.extend(done.collect::<Result<Vec<_>>>()?);
@@ -287,7 +292,7 @@ impl Respond for Classifier {
             for row in logits.chunks_exact_mut(self.labels.len()) {
                 log_softmax(row);
                 let nats = |class: &Option<usize>| class.map_or(f64::NEG_INFINITY, |class| f64::from(row[class]));
-                all.push(Scores { nats: classes.iter().map(nats).collect(), tokens: Vec::new() });
+                all.push(Scores { nats: classes.iter().map(nats).collect(), tokens: Vec::new(), left_out: 0.0 });
             }
             progress(batch.lengths.len());
         }

@@ -93,7 +93,7 @@ pub(crate) struct Likely {
     pub(crate) label: String,
     /// Its name in words.
     pub(crate) title: String,
-    /// 0..=1.
+    /// 0..=1; labels that were not scored count with what they have at most.
     pub(crate) probability: f64,
 }
 
@@ -151,7 +151,7 @@ impl Classifier {
         let likely = |(label, nats): (&LabelInfo, f64)| Likely {
             label: label.name.clone(),
             title: label.title.clone(),
-            probability: (nats - best).exp() / sum,
+            probability: (nats - best).exp() / sum / (1.0 + scores.left_out),
         };
         ranked.into_iter().take(top).map(likely).collect()
     }
