@@ -13,10 +13,10 @@ from pathlib import Path
 import peft
 import torch
 from peft.utils import get_peft_model_state_dict
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, Trainer
 
 from dump_parity import (CLASS_OF_ROW, CLASSES, FAMILIES, adamw_losses, build, class_loss, draw_rows, fill, gradients,
-                         language_loss, logits_of, quiet, save_adapter, write_expected)
+                         language_loss, logits_of, quiet, save_adapter, write_expected, write_json)
 
 RANK, ALPHA = 4, 6  # so that alpha / r, alpha / sqrt(r) and 1 differ
 VARIANTS = {
@@ -86,6 +86,22 @@ def dump_classifier(name, folder):
     dump(model, rows, lambda logits: class_loss(logits, CLASS_OF_ROW), folder)
 
 
+def dump_decay(path):
+    """Names in files of what Transformers' Trainer lets decay, of every family, and of what a DoRA trains."""
+    names = lambda model: Trainer.get_decay_parameter_names(None, model)
+    head = lambda name, family: "embed_out.weight" if family == "gpt_neox" and name == "lm_head.weight" else name
+    lists = {}
+    for family, (config, _) in FAMILIES.items():
+        model = build(AutoModelForCausalLM, config())
+        own = {name for name, _ in model.named_parameters()}
+        lists[family] = sorted(head(name, family) for name in names(model) if name in own)
+    base = build(AutoModelForCausalLM, FAMILIES["llama"][0]())
+    model = adapted(base, "llama", dict(target_modules="all-linear", use_dora=True), "CAUSAL_LM")
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    lists["llama with DoRA"] = sorted(in_files(name).removeprefix("base_model.model.") for name in names(model) if name in trained)
+    write_json(path, lists)
+
+
 def dumps():
     """Folder name -> what writes it."""
     of = {f"{family}_{variant}": lambda out, f=family, v=variant: dump_language_model(f, v, out)
@@ -101,6 +117,7 @@ def main():
     quiet()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
+    dump_decay(args.out.parent / "decay.json")
     for name in args.folder or dumps():
         folder = args.out / name
         shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,7 @@ use crate::layers::norm::Norm;
 use crate::layers::sandwich::Sandwich;
 use crate::layers::workspace::Workspace;
 use crate::ops::attention::Document;
+use crate::ops::draw::{add_uniform, draw};
 use crate::ops::pool;
 use crate::params::{Gradients, ParamId, Params};
 use crate::spec::{DecoderSpec, NameMap, Positions};
@@ -47,6 +48,9 @@ pub struct Decoder {
     pub final_norm: Norm,
     embedding_scale: f32,
     pub(crate) hidden: usize,
+    /// NEFTune (Jain et al. 2024): token vectors of a document of L tokens get uniform noise in ± this / √(L · hidden), drawn
+    /// from the workspace's seed; 0 for none.
+    pub neftune_alpha: f32,
 }
 
 /// What a forward pass keeps for the backward pass.
@@ -106,7 +110,8 @@ impl Decoder {
         let blocks = (0..spec.layers()).map(|i| builder.block(i)).collect::<Result<_>>()?;
         let final_norm = builder.norm(names.final_norm, spec.hidden)?;
         let (embedding_scale, hidden) = (spec.embedding_scale, spec.hidden);
-        Ok(Self { embedding, positions, embedding_norm, blocks, final_norm, embedding_scale, hidden })
+        let neftune_alpha = 0.0;
+        Ok(Self { embedding, positions, embedding_norm, blocks, final_norm, embedding_scale, hidden, neftune_alpha })
     }
 
     /// Every linear layer in the blocks.
@@ -142,6 +147,12 @@ impl Decoder {
         positions: &[u32],
         workspace: &mut Workspace,
     ) -> (Vec<f32>, Option<Vec<f32>>) {
+        let x = self.look_up(params, ids, workspace);
+        self.place(params, x, positions, workspace)
+    }
+
+    /// Token vectors, (T, d).
+    fn look_up(&self, params: &Params, ids: &[u32], workspace: &mut Workspace) -> Vec<f32> {
         let d = self.hidden;
         let mut x = workspace.take(ids.len() * d);
         for (row, id) in x.chunks_exact_mut(d).zip(ids) {
@@ -150,6 +161,18 @@ impl Decoder {
                 row.iter_mut().for_each(|x| *x *= self.embedding_scale);
             }
         }
+        x
+    }
+
+    /// Adds what the family has of positions and a norm; returns the values before the norm too.
+    fn place(
+        &self,
+        params: &Params,
+        mut x: Vec<f32>,
+        positions: &[u32],
+        workspace: &mut Workspace,
+    ) -> (Vec<f32>, Option<Vec<f32>>) {
+        let d = self.hidden;
         if let Some(learned) = self.positions {
             let mut vector = vec![0.0; d];
             for (row, p) in x.chunks_exact_mut(d).zip(positions) {
@@ -163,9 +186,23 @@ impl Decoder {
         (normed, Some(x))
     }
 
+    /// NEFTune's noise on the token vectors `x` (T, d); a document's length counts the beginning that it shares.
+    fn disturb(&self, x: &mut [f32], documents: &[Document], workspace: &Workspace) {
+        let Some(seed) = workspace.noise.filter(|_| self.neftune_alpha > 0.0) else { return };
+        // No tensor has this number, so that no layer draws the same.
+        let stream = draw(seed, u64::MAX);
+        for (i, document) in documents.iter().enumerate() {
+            let values = ((document.before.len() + document.own.len()) * self.hidden) as f32;
+            let own = document.own.start * self.hidden..document.own.end * self.hidden;
+            add_uniform(&mut x[own], self.neftune_alpha / values.sqrt(), draw(stream, i as u64));
+        }
+    }
+
     /// Hidden states (W, d) before the final norm of the tokens that are asked for, and what the backward pass needs.
     pub fn forward(&self, params: &Params, tokens: Tokens<'_>, workspace: &mut Workspace) -> (Vec<f32>, Trace) {
-        let (mut x, embedded) = self.embed(params, tokens.ids, tokens.positions, workspace);
+        let mut x = self.look_up(params, tokens.ids, workspace);
+        self.disturb(&mut x, tokens.documents, workspace);
+        let (mut x, embedded) = self.place(params, x, tokens.positions, workspace);
         let mut trace = Trace { embedded, blocks: Vec::with_capacity(self.blocks.len()) };
         for (i, block) in self.blocks.iter().enumerate() {
             let wanted = tokens.wanted.filter(|_| i + 1 == self.blocks.len());

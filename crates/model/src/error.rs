@@ -110,6 +110,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// What is to be trained cannot be chosen so.
+    #[error(
+        "the tensors to train cannot be chosen: {reason}\nhint: names are those of the safetensors, such as `model.embed_tokens.weight`, endings of them, or one expression for whole names"
+    )]
+    Freezing {
+        /// What is wrong.
+        reason: String,
+    },
     /// A model cannot be written in another program's format.
     #[error("the model cannot be exported: {reason}\nhint: {hint}")]
     Export {

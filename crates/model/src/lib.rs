@@ -12,6 +12,7 @@ pub mod decoder;
 pub mod error;
 pub mod export;
 pub mod families;
+pub mod freeze;
 pub mod generate;
 pub mod head;
 pub mod layers;

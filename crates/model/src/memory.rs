@@ -11,6 +11,7 @@ use crate::checkpoint::Storage;
 use crate::error::Result;
 use crate::families::config::Config;
 use crate::families::family_of;
+use crate::freeze::Freezing;
 use crate::head::rows_per_block;
 use crate::ops::kernel::NR;
 use crate::ops::matmul::{DEPTH, ROWS_PER_BLOCK};
@@ -42,6 +43,8 @@ pub fn spec_of_folder(folder: &std::path::Path) -> Result<(DecoderSpec, NameMap)
 pub enum Trained {
     /// Every tensor.
     All,
+    /// Some of them.
+    Part(Freezing),
     /// An adapter, and a classifier's head.
     Lora(LoraConfig),
 }
@@ -67,6 +70,8 @@ pub struct Setting {
     pub threads: usize,
     /// How weights that are not trained are held.
     pub storage: Storage,
+    /// Whether the optimiser keeps the moments of tensors of at least so many values in 8 bits.
+    pub eight_bits_from: Option<u64>,
 }
 
 /// When something lies in memory.
@@ -108,10 +113,6 @@ struct LinearShape {
 }
 
 impl LinearShape {
-    fn weights(&self) -> u64 {
-        self.inputs * self.outputs + if self.bias { self.outputs } else { 0 }
-    }
-
     /// A pair of this rank, with a magnitude for each output or without.
     fn adapter(&self, config: &LoraConfig) -> u64 {
         let magnitudes = if config.use_dora { self.outputs } else { 0 };
@@ -152,7 +153,7 @@ impl Setting {
             part("a tensor on its way in", v.largest, &[Loading]),
             part("a tensor on its way out", 2 * v.largest, &[Finishing]),
             part("gradients", v.trained, TRAINING),
-            part("optimiser moments", 2 * v.trained, TRAINING),
+            Part { name: "optimiser moments", bytes: self.moment_bytes(), phases: TRAINING },
             part("activations kept for the backward pass", v.kept, TRAINING),
             part("room in buffers that are wider than what they keep", v.wider, TRAINING),
             part("working buffers", v.working, TRAINING),
@@ -167,6 +168,34 @@ impl Setting {
         Phase::ALL.iter().map(of).max().unwrap_or(0)
     }
 
+    /// Both moments: 4 bytes a value, or 1 and 4 more a block of 256.
+    fn moment_bytes(&self) -> u64 {
+        let bytes = |values: u64| match self.eight_bits_from {
+            Some(least) if values >= least => values + values.div_ceil(256) * 4,
+            _ => values * WIDTH,
+        };
+        2 * self.trained_tensors().into_iter().map(bytes).sum::<u64>()
+    }
+
+    /// The numbers of values of all tensors that are trained.
+    fn trained_tensors(&self) -> Vec<u64> {
+        let base = self.tensors();
+        match &self.trained {
+            Trained::All => base.into_iter().map(|(_, values)| values).collect(),
+            Trained::Part(freezing) => {
+                let Ok(mut chooser) = freezing.chooser() else { return Vec::new() };
+                base.into_iter().filter(|(name, _)| chooser.trains(name)).map(|(_, values)| values).collect()
+            }
+            Trained::Lora(config) => {
+                let rank = config.r as u64;
+                let pair =
+                    |l: LinearShape| [rank * l.inputs, rank * l.outputs, if config.use_dora { l.outputs } else { 0 }];
+                let head = self.classes.map(|classes| (classes * self.spec.hidden) as u64);
+                self.adapters().flat_map(|(linear, _)| pair(linear)).chain(head).collect()
+            }
+        }
+    }
+
     /// Trainable values.
     pub fn trained_values(&self) -> u64 {
         self.values().trained
@@ -178,8 +207,14 @@ impl Setting {
         let spec = &self.spec;
         let blocks: u64 = self.linears().iter().map(|l| l.inputs * l.outputs).sum();
         let head = (self.classes.unwrap_or(spec.vocab) * spec.hidden) as u64;
-        let all = self.trained == Trained::All;
-        let passes = if all { 3.0 } else { 2.0 };
+        // A gradient for each weight that is trained; a part is taken to be spread over the matrices evenly.
+        let passes = match self.trained {
+            Trained::All => 3.0,
+            Trained::Part(_) => {
+                2.0 + self.trained_values() as f64 / self.tensors().iter().map(|t| t.1).sum::<u64>() as f64
+            }
+            Trained::Lora(_) => 2.0,
+        };
         // Scores and their product with the values are made twice, and four products more go backward; all of (n, n).
         let attention = 16.0 * (spec.layers() * spec.heads * spec.head_dim) as f64 * (tokens * document_tokens) as f64;
         let adapters = 6.0 * self.adapters().map(|(l, config)| l.adapter(config)).sum::<u64>() as f64 * tokens as f64;
@@ -190,7 +225,7 @@ impl Setting {
     }
 
     fn values(&self) -> Values {
-        let (spec, linears) = (&self.spec, self.linears());
+        let (spec, tensors) = (&self.spec, self.tensors());
         let d = spec.hidden as u64;
         let head = LinearShape {
             name: String::new(),
@@ -198,21 +233,14 @@ impl Setting {
             outputs: self.classes.unwrap_or(spec.vocab) as u64,
             bias: false,
         };
-        let norms = self.norms();
-        let positions = if let Positions::Learned { length } = spec.positions { length as u64 * d } else { 0 };
-        let own_head = if self.classes.is_some() || !spec.tied { head.weights() } else { 0 };
-        let blocks: u64 = linears.iter().map(LinearShape::weights).sum();
-        let base = spec.vocab as u64 * d + positions + norms + blocks + own_head;
+        let base: u64 = tensors.iter().map(|(_, values)| values).sum();
         let adapter: u64 = self.adapters().map(|(linear, config)| linear.adapter(config)).sum();
-        let trained = match self.trained {
-            Trained::All => base,
-            Trained::Lora(_) => adapter + if self.classes.is_some() { head.weights() } else { 0 },
-        };
+        let trained = self.trained_tensors().iter().sum();
         let rotary = match &spec.positions {
             Positions::Rotary { turns, length, .. } => turns.iter().map(|turn| (length * turn.dims) as u64).sum(),
             _ => 0,
         };
-        let largest = linears.iter().map(|l| l.inputs * l.outputs).chain([spec.vocab as u64 * d, own_head]).max();
+        let largest = tensors.iter().map(|(_, values)| *values).max();
         Values {
             weights: base + adapter,
             largest: largest.unwrap_or(0),
@@ -242,28 +270,56 @@ impl Setting {
         WIDTH * (v.weights - values) + stored().map(|(form, n)| form.bytes(n)).sum::<u64>()
     }
 
-    /// Values of all norms.
-    fn norms(&self) -> u64 {
-        let spec = &self.spec;
-        let in_block = match spec.block {
-            BlockKind::PreNorm | BlockKind::PostNorm => 2,
-            BlockKind::Sandwich => 4,
-            BlockKind::Parallel => {
-                if self.names.mlp_norm.is_empty() {
-                    1
-                } else {
-                    2
-                }
+    /// Every tensor of the base and its head, with its number of values.
+    fn tensors(&self) -> Vec<(String, u64)> {
+        let (spec, names, d) = (&self.spec, &self.names, self.spec.hidden as u64);
+        let weight = |name: &str, values: u64| (format!("{name}.weight"), values);
+        let mut all = vec![weight(names.embedding, spec.vocab as u64 * d)];
+        if let Positions::Learned { length } = spec.positions {
+            all.push(weight(names.positions, length as u64 * d));
+        }
+        for linear in self.linears() {
+            all.push(weight(&linear.name, linear.inputs * linear.outputs));
+            all.extend(linear.bias.then(|| (format!("{}.bias", linear.name), linear.outputs)));
+        }
+        for (name, width) in self.norms() {
+            all.push(weight(&name, width));
+            all.extend((spec.norm == NormKind::Layer).then(|| (format!("{name}.bias"), width)));
+        }
+        match self.classes {
+            Some(classes) => all.push(weight("score", classes as u64 * d)),
+            None if !spec.tied => all.push(weight(names.head, spec.vocab as u64 * d)),
+            None => {}
+        }
+        all
+    }
+
+    /// Every norm, with its width.
+    fn norms(&self) -> Vec<(String, u64)> {
+        let (spec, names, d) = (&self.spec, &self.names, self.spec.hidden);
+        let mut in_block = match spec.block {
+            BlockKind::PostNorm => vec![(names.attention_post_norm, d), (names.mlp_post_norm, d)],
+            BlockKind::PreNorm => vec![(names.attention_norm, d), (names.mlp_norm, d)],
+            BlockKind::Sandwich => {
+                let all = [names.attention_norm, names.attention_post_norm, names.mlp_norm, names.mlp_post_norm];
+                all.map(|name| (name, d)).to_vec()
             }
+            BlockKind::Parallel if names.mlp_norm.is_empty() => vec![(names.attention_norm, d)],
+            BlockKind::Parallel => vec![(names.attention_norm, d), (names.mlp_norm, d)],
         };
-        let heads = match spec.qk_norm {
-            QkNorm::None => 0,
-            QkNorm::PerHead => 2 * spec.head_dim,
-            QkNorm::FullWidth => (spec.heads + spec.kv_heads) * spec.head_dim,
-        };
-        let blocks = spec.layers() * (in_block * spec.hidden + heads);
-        let width = if spec.norm == NormKind::Layer { 2 } else { 1 };
-        (width * (blocks + spec.hidden * (1 + usize::from(spec.embedding_norm)))) as u64
+        match spec.qk_norm {
+            QkNorm::None => {}
+            QkNorm::PerHead => in_block.extend([(names.q_norm, spec.head_dim), (names.k_norm, spec.head_dim)]),
+            QkNorm::FullWidth => {
+                let widths = [(names.q_norm, spec.heads), (names.k_norm, spec.kv_heads)];
+                in_block.extend(widths.map(|(name, heads)| (name, heads * spec.head_dim)));
+            }
+        }
+        let outside = [spec.embedding_norm.then_some(names.embedding_norm), Some(names.final_norm)];
+        let outside = outside.into_iter().flatten().map(|name| (name.to_owned(), d as u64));
+        let blocks = (0..spec.layers())
+            .flat_map(|layer| in_block.iter().map(move |(name, width)| (names.in_block(layer, name), *width as u64)));
+        blocks.chain(outside).collect()
     }
 
     /// Of each block: its input, the middle, queries, keys, values, attended heads, and what goes into the activation.
@@ -364,7 +420,7 @@ impl Setting {
     /// The layers that get an adapter, with what it is.
     fn adapters(&self) -> impl Iterator<Item = (LinearShape, &LoraConfig)> {
         let chosen = match &self.trained {
-            Trained::All => None,
+            Trained::All | Trained::Part(_) => None,
             Trained::Lora(config) => config.matchers().ok().map(|matchers| (config, matchers)),
         };
         chosen.into_iter().flat_map(|(config, (mut targets, mut excluded))| {
@@ -402,6 +458,7 @@ mod tests {
             document_tokens,
             threads,
             storage: Storage::F32,
+            eight_bits_from: None,
         }
     }
 
@@ -434,6 +491,15 @@ mod tests {
             let config = LoraConfig::plain(4, 8.0, Modules::from_iter(targets));
             adapter::attach(&mut model, &config, 0).unwrap();
             agrees(&Setting { storage, ..setting(family, None, Trained::Lora(config)) }, &model, family);
+            let ends = [names.embedding, names.final_norm];
+            let small = Modules::Pattern(".*(bias|norm.*)".into());
+            for names in [Modules::from_iter(ends), Modules::from_iter([names.down, names.q]), small] {
+                for part in [Freezing::Frozen(names.clone()), Freezing::Unfrozen(names)] {
+                    let mut model = load(&folder(family), &Wanted::AsStored, Purpose::Training).unwrap();
+                    part.apply(&mut model).unwrap();
+                    agrees(&setting(family, None, Trained::Part(part)), &model, family);
+                }
+            }
             let json = Config::read(&folder(family)).unwrap().json;
             let labels = ["a", "b", "c"].map(str::to_owned).to_vec();
             let mut model = initialise(json, Some(labels), 1, Purpose::Training).unwrap();
@@ -453,6 +519,8 @@ mod tests {
         assert!(adapter.peak_bytes() < dora.peak_bytes() && dora.peak_bytes() < all.peak_bytes());
         assert!(adapter.operations(100, 10, 20) < dora.operations(100, 10, 20));
         assert!(adapter.operations(100, 10, 20) < all.operations(100, 10, 20));
+        let eight = Setting { eight_bits_from: Some(1000), ..all.clone() };
+        assert!(eight.moment_bytes() < all.moment_bytes() && eight.moment_bytes() > all.moment_bytes() / 4);
         assert!(all.parts().iter().all(|part| !part.phases.is_empty()));
     }
 }

@@ -1,15 +1,29 @@
-//! AdamW (Loshchilov & Hutter 2019): Adam's moments with decay applied to the weights themselves.
+//! AdamW (Loshchilov & Hutter 2019): Adam's moments, in 32 bits or in 8 (`blockwise`), with decay applied to the weights themselves.
 
 use wardsmith_model::ops::pool;
-use wardsmith_model::params::{Gradients, ParamId, Params};
+use wardsmith_model::params::{Gradients, Param, ParamId, Params};
+
+use crate::blockwise::{BLOCK, Blockwise, Part, Sign};
+
+/// Values that one task updates.
+const CHUNK: usize = 1 << 14;
+/// Tensors of fewer values keep their moments in 32 bits.
+pub const LEAST_IN_8_BITS: usize = 4096;
 
 /// Which tensors decay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decay {
     /// All of them, as PyTorch's optimiser does when given one group.
     All,
-    /// Matrices only; biases and norms do not decay, as in Transformers.
+    /// All but biases and norms, as Transformers' `Trainer` has it: matrices, and DoRA's magnitudes.
     Matrices,
+}
+
+impl Decay {
+    /// Whether this tensor decays.
+    pub fn takes(self, param: &Param) -> bool {
+        self == Self::All || param.shape.len() > 1 || param.name.ends_with("lora_magnitude_vector")
+    }
 }
 
 /// The optimiser's constants.
@@ -25,11 +39,13 @@ pub struct AdamWOptions {
     pub weight_decay: f64,
     /// What decays.
     pub decay: Decay,
+    /// Keep the moments of large tensors in 8 bits.
+    pub eight_bits: bool,
 }
 
 impl Default for AdamWOptions {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01, decay: Decay::Matrices }
+        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01, decay: Decay::Matrices, eight_bits: false }
     }
 }
 
@@ -38,10 +54,26 @@ impl Default for AdamWOptions {
 pub struct Moments {
     /// The tensor.
     pub id: ParamId,
-    /// Running mean of the gradient.
-    pub first: Vec<f32>,
-    /// Running mean of its square.
-    pub second: Vec<f32>,
+    /// Running means of the gradient and of its square.
+    pub kept: Kept,
+}
+
+/// How moments are kept.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    /// In 32 bits: first and second.
+    Whole(Vec<f32>, Vec<f32>),
+    /// In 8 bits: first and second.
+    Codes(Blockwise, Blockwise),
+}
+
+impl Kept {
+    fn zeros(values: usize, eight_bits: bool) -> Self {
+        match eight_bits && values >= LEAST_IN_8_BITS {
+            true => Self::Codes(Blockwise::zeros(values, Sign::Both), Blockwise::zeros(values, Sign::Positive)),
+            false => Self::Whole(vec![0.0; values], vec![0.0; values]),
+        }
+    }
 }
 
 /// The optimiser's state.
@@ -57,11 +89,7 @@ pub struct AdamW {
 impl AdamW {
     /// Zero moments for every trainable tensor.
     pub fn new(params: &Params, options: AdamWOptions) -> Self {
-        let zeros = |(id, p): (ParamId, &wardsmith_model::params::Param)| Moments {
-            id,
-            first: vec![0.0; p.value.len()],
-            second: vec![0.0; p.value.len()],
-        };
+        let zeros = |(id, p): (ParamId, &Param)| Moments { id, kept: Kept::zeros(p.value.len(), options.eight_bits) };
         Self { options, steps: 0, moments: params.iter().filter(|(_, p)| p.trainable).map(zeros).collect() }
     }
 
@@ -74,8 +102,7 @@ impl AdamW {
         let step_size = (rate / (1.0 - o.beta1.powi(power))) as f32;
         for moments in &mut self.moments {
             let param = &mut params[moments.id];
-            let decays = o.decay == Decay::All || param.shape.len() > 1;
-            let keep = if decays { 1.0 - (rate * o.weight_decay) as f32 } else { 1.0 };
+            let keep = if o.decay.takes(param) { 1.0 - (rate * o.weight_decay) as f32 } else { 1.0 };
             let constants = Constants {
                 beta1: o.beta1 as f32,
                 beta2: o.beta2 as f32,
@@ -86,7 +113,7 @@ impl AdamW {
                 clip,
             };
             let gradient = gradients.get(moments.id).expect("a trainable tensor has a gradient");
-            constants.apply(&mut param.value, gradient, moments);
+            constants.apply(&mut param.value, gradient, &mut moments.kept);
         }
     }
 }
@@ -102,18 +129,45 @@ struct Constants {
 }
 
 impl Constants {
-    fn apply(&self, value: &mut [f32], gradient: &[f32], moments: &mut Moments) {
-        const CHUNK: usize = 1 << 14;
-        let moments = moments.first.chunks_mut(CHUNK).zip(moments.second.chunks_mut(CHUNK));
-        let parts = value.chunks_mut(CHUNK).zip(gradient.chunks(CHUNK)).zip(moments);
-        pool::map(parts.collect(), |_, ((value, gradient), (first, second))| {
-            for (((w, g), m), v) in value.iter_mut().zip(gradient).zip(first).zip(second) {
-                let g = g * self.clip;
-                *m += (g - *m) * (1.0 - self.beta1);
-                *v = *v * self.beta2 + g * g * (1.0 - self.beta2);
-                *w = *w * self.keep - self.step_size * *m / (v.sqrt() / self.root + self.epsilon);
+    fn apply(&self, value: &mut [f32], gradient: &[f32], kept: &mut Kept) {
+        let parts = value.chunks_mut(CHUNK).zip(gradient.chunks(CHUNK));
+        match kept {
+            Kept::Whole(first, second) => {
+                let parts = parts.zip(first.chunks_mut(CHUNK).zip(second.chunks_mut(CHUNK)));
+                pool::map(parts.collect(), |_, ((value, gradient), (first, second))| {
+                    self.update(value, gradient, first, second);
+                });
             }
-        });
+            Kept::Codes(first, second) => {
+                let parts = parts.zip(first.parts(CHUNK / BLOCK).zip(second.parts(CHUNK / BLOCK)));
+                pool::map(parts.collect(), |_, ((value, gradient), moments)| {
+                    self.update_blocks(value, gradient, moments);
+                });
+            }
+        }
+    }
+
+    fn update(&self, value: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
+        for (((w, g), m), v) in value.iter_mut().zip(gradient).zip(first).zip(second) {
+            let g = g * self.clip;
+            *m += (g - *m) * (1.0 - self.beta1);
+            *v = *v * self.beta2 + g * g * (1.0 - self.beta2);
+            *w = *w * self.keep - self.step_size * *m / (v.sqrt() / self.root + self.epsilon);
+        }
+    }
+
+    /// The same through blocks of 32 bits: the weights see the moments before they are rounded.
+    fn update_blocks(&self, value: &mut [f32], gradient: &[f32], (first, second): (Part<'_>, Part<'_>)) {
+        let parts = value.chunks_mut(BLOCK).zip(gradient.chunks(BLOCK)).zip(first.blocks().zip(second.blocks()));
+        let (mut m, mut v) = ([0.0; BLOCK], [0.0; BLOCK]);
+        for ((value, gradient), (mut first, mut second)) in parts {
+            let (m, v) = (&mut m[..value.len()], &mut v[..value.len()]);
+            first.read(m);
+            second.read(v);
+            self.update(value, gradient, m, v);
+            first.write(m);
+            second.write(v);
+        }
     }
 }
 

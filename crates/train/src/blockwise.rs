@@ -104,7 +104,14 @@ pub struct Blockwise {
     pub scales: Vec<f32>,
 }
 
-/// A block as it lies.
+/// Some blocks as they lie.
+pub struct Part<'a> {
+    sign: Sign,
+    codes: &'a mut [u8],
+    scales: &'a mut [f32],
+}
+
+/// One of them.
 pub struct Block<'a> {
     sign: Sign,
     codes: &'a mut [u8],
@@ -117,10 +124,26 @@ impl Blockwise {
         Self { sign, codes: vec![0; values], scales: vec![0.0; values.div_ceil(BLOCK)] }
     }
 
-    /// Its blocks, to read and write.
-    pub fn blocks(&mut self) -> impl Iterator<Item = Block<'_>> {
+    /// All of it in parts of so many blocks, to read and write.
+    pub fn parts(&mut self, blocks: usize) -> impl Iterator<Item = Part<'_>> {
         let sign = self.sign;
-        self.codes.chunks_mut(BLOCK).zip(&mut self.scales).map(move |(codes, scale)| Block { sign, codes, scale })
+        let parts = self.codes.chunks_mut(BLOCK * blocks).zip(self.scales.chunks_mut(blocks));
+        parts.map(move |(codes, scales)| Part { sign, codes, scales })
+    }
+
+    /// The values.
+    pub fn values(&mut self) -> Vec<f32> {
+        let mut out = vec![0.0; self.codes.len()];
+        self.parts(1).flat_map(Part::blocks).zip(out.chunks_mut(BLOCK)).for_each(|(block, out)| block.read(out));
+        out
+    }
+}
+
+impl<'a> Part<'a> {
+    /// Block by block.
+    pub fn blocks(self) -> impl Iterator<Item = Block<'a>> {
+        let sign = self.sign;
+        self.codes.chunks_mut(BLOCK).zip(self.scales).map(move |(codes, scale)| Block { sign, codes, scale })
     }
 }
 
@@ -144,18 +167,49 @@ impl Block<'_> {
     }
 }
 
+/// Codes that a whole number of 24 bits holds, which an f32 keeps exactly.
+const PACKED: usize = 3;
+
+/// Numbers that so many codes are packed in.
+pub fn packed_len(codes: usize) -> usize {
+    codes.div_ceil(PACKED)
+}
+
+/// Codes for a file of f32.
+pub fn pack(codes: &[u8]) -> Vec<f32> {
+    let number = |codes: &[u8]| codes.iter().rev().fold(0_u32, |sum, code| sum << 8 | u32::from(*code)) as f32;
+    codes.chunks(PACKED).map(number).collect()
+}
+
+/// The way back; what is no whole number of 24 bits becomes some codes.
+pub fn unpack(codes: &mut [u8], packed: &[f32]) {
+    for (codes, number) in codes.chunks_mut(PACKED).zip(packed) {
+        let bytes = (*number as u32).to_le_bytes();
+        codes.iter_mut().zip(bytes).for_each(|(code, byte)| *code = byte);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn codes_come_back_from_a_file_of_numbers() {
+        for length in [0, 1, 2, 3, 257] {
+            let codes: Vec<u8> = (0..length).map(|i| (i * 151 + 255) as u8).collect();
+            let mut back = vec![7; length];
+            assert_eq!(pack(&codes).len(), packed_len(length));
+            unpack(&mut back, &pack(&codes));
+            assert_eq!(back, codes);
+        }
+    }
+
     fn round(values: &[f32], sign: Sign) -> Vec<f32> {
         let mut state = Blockwise::zeros(values.len(), sign);
-        let mut out = vec![0.0; values.len()];
-        for (mut block, (values, out)) in state.blocks().zip(values.chunks(BLOCK).zip(out.chunks_mut(BLOCK))) {
+        for (mut block, values) in state.parts(2).flat_map(Part::blocks).zip(values.chunks(BLOCK)) {
             block.write(values);
-            block.read(out);
         }
-        out
+        state.values()
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub enum Error {
     },
     /// A trainable tensor gets no gradient.
     #[error(
-        "the tensor `{tensor}` is to be trained but the first step gives it {what}\nhint: check the data and the chosen target modules; `lora_A` tensors are exempt at the start"
+        "the tensor `{tensor}` is to be trained but the session's first step gives it {what}\nhint: check the data and what is chosen to be trained, or freeze the tensor; `lora_A` is exempt while its `lora_B` is zero"
     )]
     Gradient {
         /// The tensor.

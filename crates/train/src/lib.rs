@@ -4,6 +4,7 @@
 //! [`schedule`], [`run`](mod@run) repeats that, evaluates, saves ([`resume`]) and shows [`progress`]. Several processes share it by a [`world`].
 
 pub mod adamw;
+pub mod blockwise;
 pub mod error;
 pub mod feed;
 pub mod progress;

@@ -1,6 +1,6 @@
 //! Checkpoints: all that is needed to go on as if nothing had happened, and the best weights so far.
 //!
-//! `checkpoints/state-N.safetensors` holds the trainable tensors with both moments; `checkpoints/state.json` names it
+//! `checkpoints/state-N.safetensors` holds the trainable tensors with both moments (in 8 bits: codes and factors, as they are); `checkpoints/state.json` names it
 //! and is renamed into place last, so a crash leaves either the old checkpoint or the new one.
 //!
 //! With a key, all files with tensors are sealed by the age format and end in `.age`; `state.json` holds counters, losses
@@ -8,18 +8,21 @@
 //!
 //! Of several ranks the first writes and reads; the others get from it what it read, and need no disk in common.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use wardsmith_model::Model;
+use wardsmith_model::params::Param;
 use wardsmith_model::weights::{
-    Precision, Stored, Weights, write_atomically, write_atomically_with, write_file, write_tensors,
+    Precision, Weights, Written, write_atomically, write_atomically_with, write_file, write_tensors,
 };
 use wardsmith_tokens::Cursor;
 use wardsmith_vault::{EXTENSION, Key};
 
-use crate::adamw::AdamW;
+use crate::adamw::{AdamW, Kept};
+use crate::blockwise::{BLOCK, pack, packed_len, unpack};
 use crate::error::{Error, Result};
 use crate::step::Trainer;
 use crate::world::{World, any, from_first};
@@ -72,6 +75,64 @@ impl State {
     }
 }
 
+/// A tensor of a checkpoint.
+struct Tensor<'a> {
+    name: &'a str,
+    shape: Vec<usize>,
+    content: Content<'a>,
+}
+
+/// What is in it.
+enum Content<'a> {
+    Values(&'a [f32]),
+    /// Codes of 8 bits, three of them in one whole number.
+    Codes(&'a [u8]),
+}
+
+impl<'a> Tensor<'a> {
+    fn new(name: &'a str, shape: &[usize], content: Content<'a>) -> Self {
+        Self { name, shape: shape.to_vec(), content }
+    }
+}
+
+impl Written for Tensor<'_> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn values(&self) -> Cow<'_, [f32]> {
+        match self.content {
+            Content::Values(values) => values.into(),
+            Content::Codes(codes) => pack(codes).into(),
+        }
+    }
+}
+
+/// What a tensor's moments are called.
+struct Names {
+    /// First and second.
+    moments: [String; 2],
+    /// Their blocks' factors, of moments in 8 bits.
+    scales: [String; 2],
+    /// How many these are.
+    blocks: usize,
+}
+
+impl Names {
+    fn of(param: &Param) -> Self {
+        let of = |prefix: &str| format!("{prefix}.{}", param.name);
+        Self {
+            moments: [of("first"), of("second")],
+            scales: [of("first.scales"), of("second.scales")],
+            blocks: param.value.len().div_ceil(BLOCK),
+        }
+    }
+}
+
 /// The checkpoints of one run folder.
 #[derive(Clone, Debug)]
 pub struct Checkpoints {
@@ -103,7 +164,7 @@ impl Checkpoints {
         self.folder.join(format!("{name}{suffix}"))
     }
 
-    fn write(&self, path: &Path, tensors: &[Stored<'_>]) -> Result<()> {
+    fn write(&self, path: &Path, tensors: &[Tensor<'_>]) -> Result<()> {
         let Some(key) = &self.key else { return Ok(write_file(path, tensors, Precision::F32)?) };
         let sealed = write_atomically_with(path, |out| {
             let mut sealing = key.seal(out).map_err(std::io::Error::other)?;
@@ -127,21 +188,24 @@ impl Checkpoints {
 
     /// Saves everything; the previous checkpoint is removed only when the new one is complete.
     pub fn save(&self, state: &State, model: &Model, optimiser: &AdamW) -> Result<()> {
-        let mut names = Vec::new();
-        for moments in &optimiser.moments {
-            let name = &model.params[moments.id].name;
-            names.push([name.clone(), format!("first.{name}"), format!("second.{name}")]);
+        let names: Vec<Names> = optimiser.moments.iter().map(|m| Names::of(&model.params[m.id])).collect();
+        let mut tensors = Vec::new();
+        for (moments, names) in optimiser.moments.iter().zip(&names) {
+            let param = &model.params[moments.id];
+            tensors.push(Tensor::new(&param.name, &param.shape, Content::Values(&param.value)));
+            match &moments.kept {
+                Kept::Whole(first, second) => {
+                    let both = names.moments.iter().zip([first, second]);
+                    tensors.extend(both.map(|(name, v)| Tensor::new(name, &param.shape, Content::Values(v))));
+                }
+                Kept::Codes(first, second) => {
+                    for ((name, scales), kept) in names.moments.iter().zip(&names.scales).zip([first, second]) {
+                        tensors.push(Tensor::new(name, &[packed_len(kept.codes.len())], Content::Codes(&kept.codes)));
+                        tensors.push(Tensor::new(scales, &[names.blocks], Content::Values(&kept.scales)));
+                    }
+                }
+            }
         }
-        let tensors: Vec<Stored<'_>> = optimiser
-            .moments
-            .iter()
-            .zip(&names)
-            .flat_map(|(m, names)| {
-                let param = &model.params[m.id];
-                let values = [&param.value, &m.first, &m.second];
-                names.iter().zip(values).map(|(name, values)| Stored { name, shape: &param.shape, values })
-            })
-            .collect();
         self.write(&self.tensors(state.step), &tensors)?;
         let text = serde_json::to_string_pretty(state).expect("a state is plain data");
         write_atomically(&self.folder.join("state.json"), text.as_bytes())?;
@@ -187,8 +251,21 @@ impl Checkpoints {
         for moments in &mut optimiser.moments {
             let param = &mut model.params[moments.id];
             param.value = weights.values(&param.name, &param.shape)?;
-            moments.first = weights.values(&format!("first.{}", param.name), &param.shape)?;
-            moments.second = weights.values(&format!("second.{}", param.name), &param.shape)?;
+            let names = Names::of(param);
+            match &mut moments.kept {
+                Kept::Whole(first, second) => {
+                    for (name, values) in names.moments.iter().zip([first, second]) {
+                        *values = weights.values(name, &param.shape)?;
+                    }
+                }
+                Kept::Codes(first, second) => {
+                    for ((name, scales), kept) in names.moments.iter().zip(&names.scales).zip([first, second]) {
+                        let packed = weights.values(name, &[packed_len(kept.codes.len())])?;
+                        unpack(&mut kept.codes, &packed);
+                        kept.scales = weights.values(scales, &[names.blocks])?;
+                    }
+                }
+            }
         }
         optimiser.steps = state.step;
         Ok(())
@@ -196,12 +273,8 @@ impl Checkpoints {
 
     /// Keeps the trainable tensors as the best so far.
     pub fn save_best(&self, model: &Model) -> Result<()> {
-        let tensors: Vec<Stored<'_>> = model
-            .params
-            .iter()
-            .filter(|(_, p)| p.trainable)
-            .map(|(_, p)| Stored { name: &p.name, shape: &p.shape, values: &p.value })
-            .collect();
+        let trained = model.params.iter().filter(|(_, p)| p.trainable);
+        let tensors: Vec<_> = trained.map(|(_, p)| Tensor::new(&p.name, &p.shape, Content::Values(&p.value))).collect();
         self.write(&self.best(), &tensors)
     }
 

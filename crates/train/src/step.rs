@@ -36,6 +36,8 @@ pub struct Trainer {
     pub seed: u64,
     /// The processes that train the same model.
     pub world: Rc<dyn World>,
+    /// Whether this session has seen a gradient of every tensor.
+    checked: bool,
     gradients: Gradients,
     workspace: Workspace,
     /// Tokens of the largest pack so far.
@@ -50,7 +52,8 @@ impl Trainer {
         }
         let gradients = Gradients::zeros(&model.params);
         let (world, workspace) = (Rc::new(Alone), Workspace::default());
-        Ok(Self { model, optimiser, max_grad_norm, seed: 0, world, gradients, workspace, largest_pack: 0 })
+        let (seed, checked, largest_pack) = (0, false, 0);
+        Ok(Self { model, optimiser, max_grad_norm, seed, world, checked, gradients, workspace, largest_pack })
     }
 
     /// Learns from one step's packs, of which this rank gets its share. The loss is a mean over the supervised tokens of all
@@ -65,14 +68,15 @@ impl Trainer {
         world.sum_f64(&mut loss)?;
         world::sum_tensors(&*world, self.gradients.iter_mut())?;
         let loss_nats = loss[0] / targets.max(1) as f64;
+        if !self.checked && targets > 0 && loss_nats.is_finite() {
+            self.check_gradients()?;
+            self.checked = true;
+        }
         let grad_norm = self.gradients.squared_norm().sqrt();
         for (what, value) in [("loss", loss_nats), ("gradient norm", grad_norm)] {
             if !value.is_finite() {
                 return Err(Error::NonFinite { what, step: number, value });
             }
-        }
-        if number == 1 {
-            self.check_gradients()?;
         }
         let clip = if self.max_grad_norm > 0.0 && grad_norm > self.max_grad_norm {
             self.max_grad_norm / grad_norm
@@ -106,15 +110,27 @@ impl Trainer {
         }
     }
 
-    /// Every tensor that is to learn must be reached. `lora_A` starts behind a zero `lora_B` and is exempt.
+    /// Every tensor that is to learn must be reached by numbers. `lora_A` is not while its `lora_B` is zero: then B's own
+    /// gradient shows that the pair is in use.
     fn check_gradients(&self) -> Result<()> {
-        for (id, param) in self.model.params.iter().filter(|(_, p)| p.trainable && !p.name.ends_with("lora_A.weight")) {
+        for (id, param) in self.model.params.iter().filter(|(_, p)| p.trainable) {
             let gradient = self.gradients.get(id).unwrap_or_default();
-            if gradient.iter().all(|g| *g == 0.0) {
-                return Err(Error::Gradient { tensor: param.name.clone(), what: "no gradient" });
+            let wrong = |what| Err(Error::Gradient { tensor: param.name.clone(), what });
+            if !gradient.iter().all(|g| g.is_finite()) {
+                return wrong("a gradient that is not finite");
+            }
+            if gradient.iter().all(|g| *g == 0.0) && !self.waits_for_its_pair(&param.name) {
+                return wrong("no gradient");
             }
         }
         Ok(())
+    }
+
+    /// Whether this is a `lora_A` behind a `lora_B` of zeros.
+    fn waits_for_its_pair(&self, name: &str) -> bool {
+        let Some(layer) = name.strip_suffix("lora_A.weight") else { return false };
+        let mut params = self.model.params.iter();
+        params.any(|(_, p)| p.name.strip_suffix("lora_B.weight") == Some(layer) && p.value.iter().all(|b| *b == 0.0))
     }
 
     /// Mean loss over the supervised tokens of these packs, nats: each rank computes its share of them.

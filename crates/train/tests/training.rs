@@ -9,9 +9,10 @@ use serde_json::Value;
 use wardsmith_model::adapter::{LoraConfig, Modules};
 use wardsmith_model::checkpoint::{Wanted, load};
 use wardsmith_model::families;
+use wardsmith_model::freeze::Freezing;
 use wardsmith_model::{Batch, Model, Purpose, Target, adapter};
 use wardsmith_tokens::Cursor;
-use wardsmith_train::adamw::{AdamW, AdamWOptions, Decay};
+use wardsmith_train::adamw::{AdamW, AdamWOptions, Decay, Kept};
 use wardsmith_train::feed::Feed;
 use wardsmith_train::progress::read_lines;
 use wardsmith_train::run::Ending;
@@ -143,6 +144,20 @@ fn fresh() -> Trainer {
     trainer(model, Decay::Matrices)
 }
 
+/// All tensors, with the moments of the large ones in 8 bits.
+fn eight_bits() -> Trainer {
+    let config = serde_json::json!({"model_type": "llama", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 128,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 64});
+    let mut model = wardsmith_model::checkpoint::initialise(config, None, 3, Purpose::Training).unwrap();
+    model.train_all();
+    model.decoder.neftune_alpha = 5.0;
+    let options = AdamWOptions { eight_bits: true, ..AdamWOptions::default() };
+    let optimiser = AdamW::new(&model.params, options);
+    let mut trainer = Trainer::new(model, optimiser, 1.0).unwrap();
+    trainer.seed = 4;
+    trainer
+}
+
 /// With an adapter of every kind at once, and dropout.
 fn adapted(seed: u64) -> Trainer {
     let mut model = load(&fixtures().join("llama"), &Wanted::AsStored, Purpose::Training).unwrap();
@@ -235,6 +250,123 @@ fn dropout_is_fixed_by_the_seed_and_goes_on_where_it_was() {
     let trained = evaluated.step(&[pattern(3)], 0.0, 1).unwrap().loss_nats;
     assert_eq!(losses[0], losses[1]);
     assert!((trained - losses[0]).abs() < 1e-6, "while B is zero, nothing that is dropped counts");
+}
+
+#[test]
+fn moments_in_8_bits_and_noise_on_tokens_go_on_where_they_were() {
+    let (whole, cut) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let never = AtomicBool::new(false);
+    let go = |folder: &Path, pause: Option<u64>| {
+        let mut trainer = eight_bits();
+        let options = RunOptions { pause_at_step: pause, ..options(12) };
+        run(&mut trainer, &mut Patterns { position: 0 }, &[pattern(1000)], folder, &options, &never).unwrap();
+        trainer
+    };
+    let first = go(whole.path(), None);
+    go(cut.path(), Some(5));
+    let second = go(cut.path(), None);
+    assert_eq!(bytes(&first), bytes(&second));
+    let codes = |trainer: &Trainer| {
+        let kept = trainer.optimiser.moments.iter();
+        kept.filter_map(|m| match &m.kept {
+            Kept::Codes(first, second) => Some([first.clone(), second.clone()]),
+            Kept::Whole(..) => None,
+        })
+        .collect::<Vec<_>>()
+    };
+    assert_eq!(codes(&first).len(), 2 + 2 * 7, "embedding, head and the matrices of two blocks");
+    assert_eq!(codes(&first), codes(&second));
+}
+
+#[test]
+fn eight_bits_learn_what_thirty_two_do() {
+    let mut whole = eight_bits();
+    whole.optimiser = AdamW::new(&whole.model.params, AdamWOptions::default());
+    let mut coded = eight_bits();
+    let last = |trainer: &mut Trainer| {
+        trainer.model.decoder.neftune_alpha = 0.0;
+        let mut feed = Patterns { position: 0 };
+        (1..=200).map(|step| trainer.step(&feed.next_step(), 3e-3, step).unwrap().loss_nats).last().unwrap()
+    };
+    let (whole, coded) = (last(&mut whole), last(&mut coded));
+    assert!(whole < 0.5 && (coded - whole).abs() < 0.1, "{whole} in 32 bits, {coded} in 8");
+}
+
+#[test]
+fn neftune_disturbs_training_alone_and_grows_with_alpha() {
+    let loss = |alpha: f32, seed: u64| {
+        let mut trainer = eight_bits();
+        trainer.model.decoder.neftune_alpha = alpha;
+        trainer.seed = seed;
+        let evaluated = trainer.evaluate(&[pattern(3)]).unwrap();
+        let trained = trainer.step(&[pattern(3)], 0.0, 1).unwrap().loss_nats;
+        (evaluated, trained)
+    };
+    let (plain, same) = loss(0.0, 1);
+    assert!((plain - same).abs() < 1e-6);
+    let (evaluated, disturbed) = loss(5.0, 1);
+    assert_eq!(evaluated, plain);
+    assert!((disturbed - plain).abs() > 1e-4);
+    assert_eq!(loss(5.0, 1).1, disturbed);
+    assert_ne!(loss(5.0, 2).1, disturbed);
+}
+
+#[test]
+fn tensors_decay_as_in_transformers() {
+    let lists = json(&fixtures().join("decay.json"));
+    for family in families::ALL.iter().map(|family| family.model_type()) {
+        let model = load(&fixtures().join(family), &Wanted::AsStored, Purpose::Training).unwrap();
+        let decays = |model: &Model| {
+            let all = model.params.iter().filter(|(_, p)| Decay::Matrices.takes(p));
+            let mut names: Vec<_> = all.map(|(_, p)| p.name.clone()).collect();
+            names.sort();
+            names
+        };
+        let expected: Vec<String> = serde_json::from_value(lists[family].clone()).unwrap();
+        assert_eq!(decays(&model), expected, "{family}");
+    }
+    let dora = adapted(0).model;
+    let trained = dora.params.iter().filter(|(_, p)| p.trainable && Decay::Matrices.takes(p));
+    let mut ours: Vec<_> = trained.map(|(_, p)| p.name.clone()).collect();
+    ours.sort();
+    assert_eq!(serde_json::json!(ours), lists["llama with DoRA"], "pairs and magnitudes");
+}
+
+#[test]
+fn a_tensor_that_learns_nothing_or_no_numbers_stops_every_session_by_its_name() {
+    let mut trainer = fresh();
+    let names: Vec<_> = trainer.model.params.iter().map(|(id, p)| (id, p.name.clone())).collect();
+    let id = |wanted: &str| names.iter().find(|(_, name)| name == wanted).unwrap().0;
+    // Nothing comes back through an output projection of zeros.
+    trainer.model.params[id("model.layers.1.self_attn.o_proj.weight")].value.fill(0.0);
+    let told = trainer.step(&[pattern(1)], 1e-3, 17).unwrap_err().to_string();
+    assert!(told.contains("`model.layers.1.input_layernorm.weight`") && told.contains("no gradient"), "{told}");
+    adapted(0).step(&[pattern(1)], 1e-3, 1).expect("a fresh lora_A is exempt: its lora_B is zero");
+    let pair = |trainer: &Trainer, end: &str| {
+        trainer.model.params.iter().find(|(_, p)| p.name.ends_with(end)).map(|(id, _)| id).unwrap()
+    };
+    // The pair of a layer that hears nothing.
+    let mut deaf = adapted(0);
+    for name in ["model.layers.1.mlp.up_proj.weight", "model.layers.1.mlp.up_proj.lora_A.weight"] {
+        let id = pair(&deaf, name);
+        deaf.model.params[id].value.fill(0.0);
+    }
+    let told = deaf.step(&[pattern(1)], 1e-3, 1).unwrap_err().to_string();
+    assert!(told.contains("no gradient") && told.contains("lora_"), "{told}");
+}
+
+#[test]
+fn frozen_tensors_keep_their_bits() {
+    let mut trainer = fresh();
+    let freezing = Freezing::Frozen(Modules::Pattern(r"model\.(embed_tokens|layers\.0)\..*".into()));
+    freezing.apply(&mut trainer.model).unwrap();
+    let mut trainer = self::trainer(trainer.model, Decay::Matrices);
+    let before: Vec<_> = trainer.model.params.iter().map(|(_, p)| p.clone()).collect();
+    trainer.step(&[pattern(1)], 1e-2, 1).unwrap();
+    for ((_, after), before) in trainer.model.params.iter().zip(before) {
+        let lower = before.name.contains("embed_tokens") || before.name.contains("layers.0.");
+        assert_eq!(after.value == before.value, lower, "{}", before.name);
+    }
 }
 
 #[test]

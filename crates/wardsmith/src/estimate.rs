@@ -130,7 +130,7 @@ fn smaller(setting: &Setting) -> Vec<(String, Setting)> {
     };
     let pack = |(tokens, setting)| (format!("train.tokens_per_pack = {tokens}"), setting);
     let mut found: Vec<(String, Setting)> = halved(setting).into_iter().map(pack).collect();
-    if setting.trained == Trained::All {
+    if !matches!(setting.trained, Trained::Lora(_)) {
         let config = LoraConfig::plain(16, 32.0, Modules::from_iter(ADAPTED));
         let adapter = Setting { trained: Trained::Lora(config), ..setting.clone() };
         let both = |(tokens, setting)| (format!("[lora] with train.tokens_per_pack = {tokens}"), setting);
@@ -200,6 +200,7 @@ mod tests {
             document_tokens: 256,
             threads: 2,
             storage: Storage::F32,
+            eight_bits_from: None,
         }
     }
 

@@ -12,7 +12,7 @@ use wardsmith_model::weights::write_atomically;
 use wardsmith_model::{Batch, Model};
 use wardsmith_records::dataset::Dataset;
 use wardsmith_tokens::{Loader, Renderer, StepSize, Survey};
-use wardsmith_train::adamw::{AdamW, AdamWOptions, Decay};
+use wardsmith_train::adamw::{AdamW, AdamWOptions, Decay, LEAST_IN_8_BITS};
 use wardsmith_train::run::Watch;
 use wardsmith_train::schedule::Schedule;
 use wardsmith_train::step::Trainer;
@@ -22,7 +22,7 @@ use wardsmith_vault::Key;
 
 use crate::estimate::{Estimate, Work};
 use crate::model_manifest::{ModelManifest, Sources};
-use crate::recipe::{HeadRecipe, ModelRecipe, Recipe, TrainLength, TrainRecipe, Warmup};
+use crate::recipe::{HeadRecipe, ModelRecipe, OptimizerRecipe, Recipe, TrainLength, TrainRecipe, Warmup};
 use crate::say::{self, count};
 use crate::{keys, resolved};
 
@@ -104,13 +104,14 @@ impl<'a> Plan<'a> {
             classes: (self.model.head == HeadRecipe::Classifier).then_some(self.labels.len()),
             trained: match &self.recipe.lora {
                 Some(lora) => Trained::Lora(resolved::lora_config(lora)),
-                None => Trained::All,
+                None => resolved::freezing(self.train).map_or(Trained::All, Trained::Part),
             },
             pack_tokens: self.survey.pack_tokens.max(largest(|batch| batch.ids.len())),
             pack_targets: self.survey.pack_targets.max(largest(|batch| batch.targets.len())),
             document_tokens: self.survey.document_tokens.max(largest(longest)),
             threads: rayon::current_num_threads(),
             storage: resolved::storage(resolved::held(self.model)),
+            eight_bits_from: eight_bits(self.train).then_some(LEAST_IN_8_BITS as u64),
         };
         let evaluations = self.survey.steps / (self.train.eval_every_steps as u64).max(1) + 1;
         let work = Work { survey: &self.survey, validation: &self.validation, evaluations };
@@ -134,6 +135,10 @@ impl<'a> Plan<'a> {
         let vocab = self.renderer.tokenizer().vocab_size();
         let recipe = self.recipe;
         let mut model = resolved::model(self.model, recipe.lora.as_ref(), self.labels.clone(), recipe.seed, vocab)?;
+        if let (None, Some(freezing)) = (&recipe.lora, resolved::freezing(self.train)) {
+            freezing.apply(&mut model)?;
+        }
+        model.decoder.neftune_alpha = self.train.neftune_alpha as f32;
         let text = recipe.to_toml();
         if world.leads() {
             std::fs::create_dir_all(out).with_context(|| format!("cannot create `{}`", out.display()))?;
@@ -222,6 +227,7 @@ impl Job<'_> {
             epsilon: recipe.epsilon,
             weight_decay: recipe.weight_decay,
             decay: Decay::Matrices,
+            eight_bits: eight_bits(recipe),
         };
         let optimiser = AdamW::new(&self.model.params, adamw);
         let mut trainer = Trainer::new(self.model, optimiser, recipe.max_grad_norm)?;
@@ -231,6 +237,10 @@ impl Job<'_> {
         let outcome = train(&mut trainer, &mut loader, &plan.validation, out, &options, watch)?;
         Ok(Done { outcome, model: trainer.model, renderer: plan.renderer, manifest: self.manifest })
     }
+}
+
+fn eight_bits(recipe: &TrainRecipe) -> bool {
+    recipe.optimizer == OptimizerRecipe::AdamW8Bit
 }
 
 fn schedule(recipe: &TrainRecipe, steps: u64) -> Schedule {

@@ -235,7 +235,9 @@ pub(crate) struct TrainRecipe {
     pub warmup: Warmup,
     /// The last learning rate as a share of the highest.
     pub min_learning_rate_ratio: f64,
-    /// Decoupled weight decay of AdamW.
+    /// What keeps the moments.
+    pub optimizer: OptimizerRecipe,
+    /// Decoupled weight decay of AdamW; biases and norms have none.
     pub weight_decay: f64,
     /// AdamW's decay of the first moment.
     pub beta1: f64,
@@ -245,6 +247,14 @@ pub(crate) struct TrainRecipe {
     pub epsilon: f64,
     /// Gradients are scaled down to this norm.
     pub max_grad_norm: f64,
+    /// Noise on token vectors, uniform in ± this / √(tokens · width) (NEFTune; Jain et al. 2024); 0: none.
+    pub neftune_alpha: f64,
+    /// Tensors that are not trained: names, endings, or one expression for whole names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen_parameters: Option<Modules>,
+    /// The only tensors that are trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfrozen_parameters: Option<Modules>,
     /// Steps between evaluations.
     pub eval_every_steps: usize,
     /// Validation examples of one evaluation.
@@ -276,6 +286,17 @@ pub(crate) enum Warmup {
     /// This share of all steps.
     #[serde(rename = "warmup_ratio")]
     Ratio(f64),
+}
+
+/// The optimiser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) enum OptimizerRecipe {
+    /// AdamW (Loshchilov and Hutter 2019).
+    #[serde(rename = "adamw")]
+    AdamW,
+    /// The same with moments in 8 bits (Dettmers et al. 2022).
+    #[serde(rename = "adamw_8bit")]
+    AdamW8Bit,
 }
 
 /// How the learning rate falls after the warm-up.
@@ -441,6 +462,9 @@ precision = "bf16"
             ("lora.target_modules=\"(q|v_proj\"", "no regular expression"),
             ("lora.exclude_modules=[]", "empty list"),
             ("lora.dropout=1", "below 1"),
+            ("train.optimizer=adamw_8bits", "did you mean `adamw_8bit`?"),
+            ("train.frozen_parameters=[\"lm_head\"]", "no tensors of the base"),
+            ("train.unfrozen_parameters=\"(\"", "no regular expression"),
         ] {
             let all = mistakes(FULL, &[set]);
             assert!(all.contains(told), "{set}: {all}");

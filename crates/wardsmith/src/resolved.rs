@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use wardsmith_model::adapter::{self, LoraConfig};
 use wardsmith_model::checkpoint::{self, Storage, Wanted};
+use wardsmith_model::freeze::Freezing;
 use wardsmith_model::ops::frozen::Form;
 use wardsmith_model::spec::NameMap;
 use wardsmith_model::weights::Precision;
@@ -145,6 +146,12 @@ pub(crate) fn check_vocabulary(model: &Model, vocab: usize) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Which tensors a recipe trains, where it does not train all.
+pub(crate) fn freezing(train: &TrainRecipe) -> Option<Freezing> {
+    let frozen = train.frozen_parameters.clone().map(Freezing::Frozen);
+    frozen.or_else(|| train.unfrozen_parameters.clone().map(Freezing::Unfrozen))
 }
 
 /// A recipe's adapter as PEFT describes it.

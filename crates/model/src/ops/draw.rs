@@ -65,10 +65,33 @@ impl Mask {
     }
 }
 
+/// Adds to each value a uniform in ±`width`.
+pub fn add_uniform(x: &mut [f32], width: f32, seed: u64) {
+    pool::chunks_mut(x, CHUNK, |chunk, x| {
+        for (i, x) in x.iter_mut().enumerate() {
+            // 24 bits, as an f32 holds them: -1 to below 1.
+            let unit = (draw(seed, (chunk * CHUNK + i) as u64) >> 40) as f32 / 8_388_608.0 - 1.0;
+            *x += width * unit;
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ops::testing::noise;
+
+    #[test]
+    fn uniform_noise_fills_its_width_evenly() {
+        let mut x = vec![1.0; 2 * CHUNK + 3];
+        add_uniform(&mut x, 0.5, 9);
+        assert!(x.iter().all(|x| (0.5..1.5).contains(x)));
+        for part in 0..4 {
+            let from = 0.5 + 0.25 * part as f32;
+            let share = x.iter().filter(|x| (from..from + 0.25).contains(*x)).count() as f32 / x.len() as f32;
+            assert!((share - 0.25).abs() < 0.01, "{share}");
+        }
+    }
 
     #[test]
     fn a_mask_drops_its_share_keeps_the_mean_and_comes_again() {

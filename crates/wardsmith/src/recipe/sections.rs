@@ -12,8 +12,8 @@ use super::prepare_section::prepare;
 use super::reader::{Any, Reader};
 use super::sweep_section::sweep;
 use super::{
-    DtypeRecipe, HeadRecipe, LoraRecipe, ModelRecipe, PrecisionRecipe, QuantizationRecipe, Recipe, ScheduleRecipe,
-    Start, TrainLength, TrainRecipe, Warmup,
+    DtypeRecipe, HeadRecipe, LoraRecipe, ModelRecipe, OptimizerRecipe, PrecisionRecipe, QuantizationRecipe, Recipe,
+    ScheduleRecipe, Start, TrainLength, TrainRecipe, Warmup,
 };
 
 /// The whole recipe.
@@ -52,6 +52,11 @@ fn contradictions(recipe: &Recipe, reader: &Reader<'_>) {
             let what = "`model.dtype` = \"bf16\" needs an adapter: all weights are trained, and held in f32 for it";
             reader.note("model", Wrong::new(what, "add [lora]; train.precision = \"bf16\" is for what is saved"));
         }
+    }
+    let chosen = |train: &TrainRecipe| train.frozen_parameters.is_some() || train.unfrozen_parameters.is_some();
+    if recipe.lora.is_some() && recipe.train.as_ref().is_some_and(chosen) {
+        let hint = "choose the adapter's layers by lora.target_modules, or remove [lora]";
+        reader.note("train", Wrong::new("an adapter trains no tensors of the base, so none can be chosen", hint));
     }
     let document = recipe.prepare.as_ref().is_some_and(|prepare| prepare.tasks == ["document"]);
     if document && model.is_some_and(|model| model.head == HeadRecipe::Classifier) {
@@ -120,6 +125,7 @@ fn lora(mut reader: Reader<'_>) -> LoraRecipe {
 }
 
 fn train(mut reader: Reader<'_>) -> TrainRecipe {
+    reader.at_most_one("frozen_parameters", "unfrozen_parameters");
     let train = TrainRecipe {
         dataset: reader.optional("dataset", check::path),
         mixture: reader.section("mixture").map(mixture).unwrap_or_default(),
@@ -131,11 +137,16 @@ fn train(mut reader: Reader<'_>) -> TrainRecipe {
         schedule: schedule(&mut reader),
         warmup: warmup(&mut reader),
         min_learning_rate_ratio: reader.or("min_learning_rate_ratio", 0.1, check::zero_to(1.0)),
+        optimizer: reader
+            .choice("optimizer", &[("adamw", OptimizerRecipe::AdamW), ("adamw_8bit", OptimizerRecipe::AdamW8Bit)]),
         weight_decay: reader.or("weight_decay", 0.01, check::zero_to(10.0)),
         beta1: reader.or("beta1", 0.9, check::below_one),
         beta2: reader.or("beta2", 0.999, check::below_one),
         epsilon: reader.or("epsilon", 1e-8, check::above_zero_to(1.0)),
         max_grad_norm: reader.or("max_grad_norm", 1.0, check::above_zero_to(1e9)),
+        neftune_alpha: reader.or("neftune_alpha", 0.0, check::zero_to(1e3)),
+        frozen_parameters: reader.optional("frozen_parameters", check::modules),
+        unfrozen_parameters: reader.optional("unfrozen_parameters", check::modules),
         eval_every_steps: reader.or("eval_every_steps", 100, check::at_least(1)),
         eval_max_examples: reader.or("eval_max_examples", 1000, check::at_least(1)),
         patience: reader.or("patience", 0, check::any),
