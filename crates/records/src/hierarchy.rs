@@ -73,6 +73,18 @@ impl Hierarchy {
         self.nearest_common_ancestor(gold, answer).map_or(0.0, |(_, credit)| credit)
     }
 
+    /// How many entries `said` and `gold` have in common, each taken with everything above it, and how many each has alone:
+    /// (common, said, gold). An entry that the view lacks stands for itself.
+    #[must_use]
+    pub fn lineage(&self, said: CweId, gold: CweId) -> (usize, usize, usize) {
+        let with_ancestors = |id: CweId| -> Vec<CweId> {
+            let above = self.ancestors(id).into_iter().map(|(ancestor, _)| ancestor);
+            std::iter::once(id).chain(above).collect()
+        };
+        let (said, gold) = (with_ancestors(said), with_ancestors(gold));
+        (said.iter().filter(|id| gold.contains(id)).count(), said.len(), gold.len())
+    }
+
     /// `id` and everything above it, with the fewest edges up, nearest first.
     fn distances_up(&self, id: CweId) -> Vec<(CweId, usize)> {
         let mut found = Vec::new();
@@ -139,6 +151,14 @@ pub(crate) mod tests {
         assert_eq!(credit(101, 2), 2.0 / 3.0, "by its second parent");
         assert_eq!(credit(100, 999), 0.0, "no entry of the view");
         assert_eq!(credit(999, 999), 1.0, "equal is equal");
+    }
+
+    #[test]
+    fn lineages_share_their_ancestors() {
+        let lineage = |said, gold| small().lineage(CweId(said), CweId(gold));
+        assert_eq!(lineage(100, 101), (2, 3, 4), "10 and 1");
+        assert_eq!(lineage(100, 100), (3, 3, 3));
+        assert_eq!((lineage(1, 2), lineage(999, 2), lineage(999, 999)), ((0, 1, 1), (0, 1, 1), (1, 1, 1)));
     }
 
     #[test]

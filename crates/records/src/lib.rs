@@ -1,12 +1,11 @@
-//! Vulnerability records: sources, merging, near-duplicates, splits, tasks, datasets, metrics and baselines.
+//! Vulnerability records: sources, merging, near-duplicates, splits, tasks, datasets.
 //!
 //! The way of a record: [`input`] opens what a user names → [`source`] parses it to [`record`]s → [`merge`] joins the
 //! sources → [`dedup`] and [`split`] place each CVE → a [`task`] makes examples → [`dataset`] writes them;
-//! [`prepare`](mod@prepare) is that whole way in one call. [`evaluate`] and [`baselines`] judge the answers. No tensors here.
+//! [`prepare`](mod@prepare) is that whole way in one call. No tensors here, and no metrics.
 
 mod alike;
 pub mod augment;
-pub mod baselines;
 pub mod benchmark;
 pub mod bias;
 pub mod catalogue;
@@ -18,9 +17,7 @@ pub mod dataset;
 pub mod dedup;
 mod digest;
 pub mod error;
-pub mod evaluate;
 pub mod explain;
-pub mod flips;
 pub mod format;
 pub mod gate;
 pub mod hierarchy;
@@ -32,8 +29,6 @@ pub mod label;
 pub mod leak;
 pub mod manifest;
 pub mod merge;
-pub mod metric;
-pub mod metrics;
 pub mod minhash;
 pub mod mixture;
 pub mod names;

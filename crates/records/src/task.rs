@@ -196,6 +196,11 @@ pub trait Task: Sync {
         label.name.clone()
     }
 
+    /// Whether several labels can be right at once; gold and parsed answers then list them with `, ` between.
+    fn asks_for_several(&self) -> bool {
+        false
+    }
+
     /// What `answer` is worth as an answer to `example`; `None` where the task has nothing to grade (plain texts).
     fn grade(&self, example: &Example, answer: &str, hierarchy: &Hierarchy) -> Option<Grade>;
 }

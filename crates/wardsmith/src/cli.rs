@@ -245,14 +245,23 @@ pub(crate) enum Method {
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
     /// The model folder.
-    #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["answers", "against"])]
+    pub model: Option<PathBuf>,
     /// The model it was tuned from, to be measured beside it.
     #[arg(long, value_name = "DIR")]
     pub base: Option<PathBuf>,
     /// The dataset.
-    #[arg(long, value_name = "DATASET")]
-    pub data: PathBuf,
+    #[arg(long, value_name = "DATASET", required_unless_present = "benchmark", conflicts_with = "benchmark")]
+    pub data: Option<PathBuf>,
+    /// A published benchmark and its file, such as cti-rcm=cti-rcm.tsv; a folder in --out for each.
+    #[arg(long, value_name = "NAME=FILE")]
+    pub benchmark: Vec<String>,
+    /// Answers that a system gave elsewhere, JSON lines with `id` and `text`, or samples of lm-evaluation-harness.
+    #[arg(long, value_name = "FILE", requires = "benchmark")]
+    pub answers: Option<PathBuf>,
+    /// Static analysers to run on the same code: cppcheck, flawfinder, semgrep, bandit.
+    #[arg(long, value_name = "TOOL,…", value_delimiter = ',', requires = "benchmark")]
+    pub against: Vec<String>,
     /// The task to measure, where the dataset holds several.
     #[arg(long, value_name = "NAME")]
     pub task: Option<String>,
@@ -262,9 +271,12 @@ pub(crate) struct Eval {
     /// The split to measure on.
     #[arg(long, default_value = "test", value_parser = ["train", "validation", "test"])]
     pub split: String,
-    /// At most this many examples, drawn by the seed.
+    /// At most this many examples, drawn by the seed; of a benchmark, the first ones.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_examples: Option<u32>,
+    /// The longest answer that is written to a benchmark's question.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_new_tokens: u16,
     /// How a language model answers.
     #[arg(long, value_enum, default_value = "auto")]
     pub method: Method,
@@ -283,8 +295,23 @@ impl Eval {
     /// `model` beside `base` on the test split of `data`, everything else as by default.
     pub(crate) fn new(model: PathBuf, base: Option<PathBuf>, data: PathBuf, out: PathBuf) -> Self {
         let split = "test".to_owned();
-        let (max_examples, method, no_baselines) = (None, Method::Auto, false);
-        Self { model, base, data, task: None, out, split, max_examples, method, no_baselines, run: None, seed: 0 }
+        Self {
+            model: Some(model),
+            base,
+            data: Some(data),
+            benchmark: Vec::new(),
+            answers: None,
+            against: Vec::new(),
+            task: None,
+            out,
+            split,
+            max_examples: None,
+            max_new_tokens: 128,
+            method: Method::Auto,
+            no_baselines: false,
+            run: None,
+            seed: 0,
+        }
     }
 }
 

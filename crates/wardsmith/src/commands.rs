@@ -1,6 +1,7 @@
 //! The commands: each composes what the other crates offer.
 
 pub(crate) mod bench;
+pub(crate) mod benchmark;
 pub(crate) mod classify;
 pub(crate) mod compare;
 pub(crate) mod demo;

@@ -23,8 +23,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use wardsmith_eval::evaluate::{Comparison, SystemResult};
 use wardsmith_model::weights::write_atomically;
-use wardsmith_records::evaluate::{Comparison, SystemResult};
 use wardsmith_records::manifest::Manifest;
 
 pub(crate) use wrong::draw_wrong;

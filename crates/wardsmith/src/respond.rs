@@ -79,6 +79,17 @@ pub(crate) struct Scores {
     pub(crate) left_out: f64,
 }
 
+/// What is to be known of the choices.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    /// The choices.
+    pub(crate) choices: &'a [Choice],
+    /// So many of the likeliest are scored in any case.
+    pub(crate) ranked: usize,
+    /// Whether what is left out must be at most 1e-4 of the whole, whatever time it takes: measures of probabilities need it.
+    pub(crate) exact: bool,
+}
+
 /// Something that answers. `progress` hears how many prompts more are done.
 pub(crate) trait Respond {
     /// How it answers, in a word or two for reports.
@@ -87,14 +98,9 @@ pub(crate) trait Respond {
     /// How it chooses among given answers.
     fn chooses(&self) -> &'static str;
 
-    /// Scores choices as answers to each prompt: so many of the likeliest, each prompt's certain one, and as many more as can be
-    /// had for a sixth of the prompt's time, until what is left out is at most 1e-4 of the whole.
-    fn score(
-        &self,
-        prompts: &[Prompt<'_>],
-        choices: (&[Choice], usize),
-        progress: &dyn Fn(usize),
-    ) -> Result<Vec<Scores>>;
+    /// Scores choices as answers to each prompt: so many of the likeliest, each prompt's certain one, and others until what is
+    /// left out is at most 1e-4 of the whole; where that is not asked for, no more than a sixth of the prompt's time allows.
+    fn score(&self, prompts: &[Prompt<'_>], wanted: Wanted<'_>, progress: &dyn Fn(usize)) -> Result<Vec<Scores>>;
 
     /// Writes a text of at most `max_new_tokens` tokens for each prompt, always the likeliest token.
     fn generate(&self, prompts: &[Prompt<'_>], max_new_tokens: usize, progress: &dyn Fn(usize)) -> Result<Vec<String>>;
@@ -169,7 +175,7 @@ impl Respond for LanguageModel {
     fn score(
         &self,
         prompts: &[Prompt<'_>],
-        (choices, most): (&[Choice], usize),
+        Wanted { choices, ranked, exact }: Wanted<'_>,
         progress: &dyn Fn(usize),
     ) -> Result<Vec<Scores>> {
         let Some(first) = prompts.first() else { return Ok(Vec::new()) };
@@ -184,8 +190,8 @@ impl Respond for LanguageModel {
             let chunk: Vec<_> = chunk.par_iter().map(render).collect::<Result<_>>()?;
             let shared = self.beginning(&chunk)?;
             let score = |(workspace, cache): &mut (Workspace, Cache), (ids, certain): &(Vec<u32>, Option<usize>)| {
-                let budget = ids.len() / NODES_PER_TOKENS;
-                let search = Search { most, left_out: LEFT_OUT, budget, certain: *certain };
+                let budget = if exact { usize::MAX } else { ids.len() / NODES_PER_TOKENS };
+                let search = Search { most: ranked, left_out: LEFT_OUT, budget, certain: *certain };
                 let found = self.model.search_answers(cache, ids, (&trie, search), workspace)?;
                 let exact = |(nats, exact): (f64, bool)| if exact { nats } else { f64::NEG_INFINITY };
                 let nats = found.nats.into_iter().zip(found.exact).map(exact).collect();
@@ -280,7 +286,7 @@ impl Respond for Classifier {
     fn score(
         &self,
         prompts: &[Prompt<'_>],
-        (choices, _): (&[Choice], usize),
+        Wanted { choices, .. }: Wanted<'_>,
         progress: &dyn Fn(usize),
     ) -> Result<Vec<Scores>> {
         let classes = self.classes(choices)?;

@@ -13,6 +13,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("wardsmith-fetch", &[]),
     ("wardsmith-vault", &[]),
     ("wardsmith-records", &["wardsmith-documents", "wardsmith-vault"]),
+    ("wardsmith-eval", &["wardsmith-records"]),
     ("wardsmith-tables", &["wardsmith-records"]),
     ("wardsmith-model", &[]),
     ("wardsmith-tokens", &["wardsmith-records"]),
@@ -20,6 +21,7 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "wardsmith",
         &[
+            "wardsmith-eval",
             "wardsmith-fetch",
             "wardsmith-records",
             "wardsmith-tables",

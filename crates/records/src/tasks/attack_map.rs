@@ -61,6 +61,10 @@ impl Task for AttackMap {
         }
     }
 
+    fn asks_for_several(&self) -> bool {
+        true
+    }
+
     fn grade(&self, example: &Example, answer: &str, _: &Hierarchy) -> Option<Grade> {
         let gold = ids_in(example.gold.as_deref()?);
         let found = ids_in(answer);

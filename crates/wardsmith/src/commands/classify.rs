@@ -12,7 +12,7 @@ use wardsmith_records::task::Task;
 use wardsmith_records::tasks::cwe_classify::{self, CweClassify};
 
 use crate::cli;
-use crate::respond::{self, Choice, Prompt, Respond, Scores};
+use crate::respond::{self, Choice, Prompt, Respond, Scores, Wanted};
 use crate::{keys, say};
 
 /// Descriptions of standard input that are answered together; bounds the memory of a long stream.
@@ -135,7 +135,7 @@ impl Classifier {
         let prompt = |(conversation, input)| Prompt { conversation, input, certain: None };
         let prompts: Vec<Prompt<'_>> = conversations.iter().zip(inputs.iter().map(AsRef::as_ref)).map(prompt).collect();
         let choices = Choice::all(&self.labels, &CweClassify);
-        let scores = self.model.score(&prompts, (&choices, top), &|_| ())?;
+        let scores = self.model.score(&prompts, Wanted { choices: &choices, ranked: top, exact: false }, &|_| ())?;
         let classified = |(text, scores): (&&str, &Scores)| Classified {
             text: (*text).to_owned(),
             labels: self.likeliest(scores, top),

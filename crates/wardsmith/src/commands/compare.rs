@@ -6,9 +6,9 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use wardsmith_records::evaluate::{Bootstrap, compare};
-use wardsmith_records::flips::flips;
-use wardsmith_records::metric::Answer;
+use wardsmith_eval::evaluate::{Bootstrap, compare};
+use wardsmith_eval::flips::flips;
+use wardsmith_eval::metric::Answer;
 use wardsmith_train::progress::{Line, read_lines};
 
 use crate::cli;

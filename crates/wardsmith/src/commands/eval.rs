@@ -1,18 +1,21 @@
 //! `wardsmith eval`: a model on a dataset, beside its base and classical baselines → answers, report.json, report.html.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use wardsmith_records::baselines::majority::Majority;
-use wardsmith_records::baselines::tfidf::{TfidfLinear, TfidfOptions};
+use wardsmith_eval::baselines::majority::Majority;
+use wardsmith_eval::baselines::nearest::Nearest;
+use wardsmith_eval::baselines::tfidf::{TfidfLinear, TfidfOptions};
+use wardsmith_eval::evaluate::{Bootstrap, compare, evaluate};
+use wardsmith_eval::grounding::grounded;
+use wardsmith_eval::metric::{Answer, Lineage};
 use wardsmith_records::conversation::Role;
 use wardsmith_records::dataset::{Dataset, Example, Split};
-use wardsmith_records::evaluate::{Bootstrap, compare, evaluate};
 use wardsmith_records::explain::PRIVATE;
-use wardsmith_records::metric::Answer;
+use wardsmith_records::record::CweId;
 use wardsmith_records::task::Task;
 use wardsmith_train::progress::read_lines;
 use wardsmith_train::world::{World, agree, share};
@@ -20,23 +23,27 @@ use wardsmith_train::world::{World, agree, share};
 use crate::cli::{self, Method};
 use crate::model_manifest::ModelManifest;
 use crate::report::{CurvePoint, Report, draw_wrong};
-use crate::respond::{self, Choice, Prompt, Respond, Scores};
+use crate::respond::{self, Choice, Prompt, Respond, Scores, Wanted};
 use crate::say::{self, count};
 use crate::{interrupt, keys, resolved};
 
 /// Labels of the confusion picture.
-const CONFUSION_LABELS: usize = 15;
+pub(super) const CONFUSION_LABELS: usize = 15;
 /// Wrong answers that the report shows.
-const WRONG_ANSWERS: usize = 10;
+pub(super) const WRONG_ANSWERS: usize = 10;
 /// Ranked labels that an answers file keeps.
 const RANKED_LABELS: usize = 10;
-/// Enough for a weakness's name and number in any tokenizer.
-const MAX_NEW_TOKENS: usize = 48;
 /// Labels of an answer whose order is certain: as many as a page of wrong answers shows.
 const RANKED: usize = 5;
 
 /// Runs the command.
 pub(crate) fn run(args: &cli::Eval, world: &dyn World) -> Result<()> {
+    if !args.benchmark.is_empty() {
+        if world.size() > 1 {
+            bail!("a benchmark is asked by one process\nhint: run it without mpirun");
+        }
+        return super::benchmark::run(args);
+    }
     let Some(report) = evaluated(args, world)? else { return Ok(()) };
     report.write_to(&args.out)?;
     for line in table(&report) {
@@ -54,6 +61,7 @@ struct Examination<'a> {
     examples: Vec<Example>,
     choices: Vec<Choice>,
     bootstrap: Bootstrap,
+    max_new_tokens: usize,
 }
 
 /// A system with its answers to all examples.
@@ -72,7 +80,7 @@ fn evaluated(args: &cli::Eval, world: &dyn World) -> Result<Option<Report>> {
     let make = || std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make `{}`", args.out.display()));
     agree(world, if world.leads() { make() } else { Ok(()) })?;
     let name = if args.base.is_some() { "tuned" } else { "model" };
-    let (main, manifest) = examination.ask_folder(name, &args.model, args.method)?;
+    let (main, manifest) = examination.ask_folder(name, model_of(args)?, args.method)?;
     let mut systems = vec![main];
     if let Some(base) = &args.base {
         systems.push(examination.ask_folder("base", base, args.method)?.0);
@@ -86,28 +94,30 @@ fn evaluated(args: &cli::Eval, world: &dyn World) -> Result<Option<Report>> {
     let report = examination.report(args, &systems, manifest)?;
     // Behind the long work, so that a run which is stopped leaves the answers and the report of one evaluation.
     for system in &systems {
-        write_answers(&args.out, system)?;
+        write_answers(&args.out, system, &examination.hidden())?;
     }
     Ok(Some(report))
 }
 
 impl<'a> Examination<'a> {
     fn open(args: &cli::Eval, world: &'a dyn World) -> Result<Self> {
-        let dataset = keys::open(&args.data)?;
+        let data = data_of(args)?;
+        let dataset = keys::open(data)?;
         let task = resolved::task_of(&dataset, args.task.as_deref())?;
         let choices = Choice::all(dataset.labels(task.name()), task);
-        if choices.is_empty() {
-            bail!("the task `{}` has no labels to grade\nhint: evaluate on a `cwe_classify` dataset", task.name());
-        }
         let split = split_named(&args.split);
         let examples = dataset.examples(task.name(), split)?;
         let most = args.max_examples.map_or(examples.len(), |n| n as usize);
         let examples = resolved::draw(examples, most, args.seed);
         if examples.is_empty() {
-            bail!("the {split} split of `{}` is empty\nhint: prepare with other dates", args.data.display());
+            bail!("the {split} split of `{}` is empty\nhint: prepare with other dates", data.display());
+        }
+        if task.grade(&examples[0], "", &dataset.hierarchy).is_none() {
+            bail!("the answers of the task `{}` cannot be graded\nhint: name another one with --task", task.name());
         }
         let bootstrap = Bootstrap { seed: args.seed, ..Bootstrap::default() };
-        Ok(Self { world, dataset, task, examples, choices, bootstrap })
+        let max_new_tokens = args.max_new_tokens.into();
+        Ok(Self { world, dataset, task, examples, choices, bootstrap, max_new_tokens })
     }
 
     /// The answers of the model in `folder`, and what the folder says of it.
@@ -147,13 +157,22 @@ impl<'a> Examination<'a> {
         let prompts: Vec<Prompt<'_>> = examples.iter().copied().map(prompt).collect();
         let bar = say::bar(prompts.len() as u64, &format!("asking {name}"));
         let progress = |n: usize| bar.inc(n as u64);
+        let method = match method {
+            Method::Auto if self.choices.is_empty() || self.task.asks_for_several() => Method::Generate,
+            Method::Auto => Method::Score,
+            stated => stated,
+        };
+        if method == Method::Score && self.choices.is_empty() {
+            bail!("the task `{}` has no labels to score\nhint: leave --method out, or say generate", self.task.name());
+        }
         let answers = match method {
             Method::Auto | Method::Score => {
-                let scores = model.score(&prompts, (&self.choices, RANKED), &progress);
+                let wanted = Wanted { choices: &self.choices, ranked: RANKED, exact: true };
+                let scores = model.score(&prompts, wanted, &progress);
                 scores.map(|scores| examples.iter().zip(scores).map(|(e, s)| self.scored(e, &s)).collect())
             }
             Method::Generate => {
-                let texts = model.generate(&prompts, MAX_NEW_TOKENS, &progress);
+                let texts = model.generate(&prompts, self.max_new_tokens, &progress);
                 texts.map(|texts| examples.iter().zip(texts).map(|(e, text)| self.graded(e, &text)).collect())
             }
         };
@@ -205,20 +224,71 @@ impl<'a> Examination<'a> {
     fn graded(&self, example: &Example, text: &str) -> Answer {
         let grade = self.task.grade(example, text, &self.dataset.hierarchy).unwrap_or_default();
         let said = example.conversation.text_of(Role::Assistant).unwrap_or_default();
-        Answer {
+        let answer = Answer {
             id: example.id.clone(),
-            gold: example.gold.clone().unwrap_or_default(),
-            parsed: grade.parsed,
             hierarchical: grade.credit,
             // The end of the answer is surprising too, and counts as one byte.
             bytes: said.len() + 1,
             ..Answer::default()
+        };
+        let Some(gold) = &example.gold else {
+            let supported = Some(grounded(text, said)).filter(|share| share.all > 0);
+            return Answer { parsed: grade.parsed, expected: Some(said.to_owned()), grounded: supported, ..answer };
+        };
+        if self.task.asks_for_several() {
+            let list = |labels: &str| labels.split(", ").map(str::to_owned).collect();
+            let set = grade.parsed.as_deref().map(list).unwrap_or_default();
+            return Answer { golds: list(gold), set, parsed: grade.parsed, ..answer };
         }
+        let lineage = self.lineage(gold, grade.parsed.as_deref());
+        Answer { gold: gold.clone(), parsed: grade.parsed, lineage, ..answer }
+    }
+
+    /// How a weakness lies to the right one in the dataset's tree; `None` where none is asked for.
+    fn lineage(&self, gold: &str, said: Option<&str>) -> Option<Lineage> {
+        let gold: CweId = gold.parse().ok()?;
+        let said = said.and_then(|said| said.parse().ok());
+        let (common, said, gold) = match said {
+            Some(said) => self.dataset.hierarchy.lineage(said, gold),
+            None => (0, 0, self.dataset.hierarchy.lineage(gold, gold).2),
+        };
+        Some(Lineage { common, said, gold })
+    }
+
+    /// What a model has to beat: the nearest training text, and for labels a linear classifier and the most frequent one.
+    fn baselines(&self) -> Result<Vec<System>> {
+        let train = self.dataset.examples(self.task.name(), Split::Train)?;
+        if train.is_empty() {
+            say::note("there is nothing to train baselines on: the training split is empty");
+            return Ok(Vec::new());
+        }
+        let mut systems = Vec::new();
+        if !self.choices.is_empty() && !self.task.asks_for_several() {
+            systems.extend(self.classical(&train)?);
+        }
+        systems.push(self.nearest(&train));
+        Ok(systems)
+    }
+
+    /// The answer of the training example that is most like each.
+    fn nearest(&self, train: &[Example]) -> System {
+        let begun = Instant::now();
+        let inputs: Vec<&str> = train.iter().map(|example| self.task.input(example)).collect();
+        let nearest = Nearest::fit(&inputs);
+        let asked: Vec<&str> = self.examples.iter().map(|example| self.task.input(example)).collect();
+        let said = |place: &Option<usize>| {
+            place.and_then(|place| train[place].conversation.text_of(Role::Assistant)).unwrap_or_default()
+        };
+        let found = nearest.find_all(&asked);
+        let answers =
+            self.examples.iter().zip(&found).map(|(example, place)| self.graded(example, said(place))).collect();
+        let about = "copies the answer of the training text that is most like the question, by BM25";
+        let facts = vec![("nearest: model".into(), about.into()), ("nearest: speed".into(), speed(asked.len(), begun))];
+        System { name: "nearest", answers, facts }
     }
 
     /// The majority class and the linear classifier, learned from the training split.
-    fn baselines(&self) -> Result<[System; 2]> {
-        let train = self.dataset.examples(self.task.name(), Split::Train)?;
+    fn classical(&self, train: &[Example]) -> Result<[System; 2]> {
         let texts: Vec<&str> = train.iter().map(|e| self.task.input(e)).collect();
         let gold: Vec<&str> = train.iter().map(|e| e.gold.as_deref().unwrap_or_default()).collect();
         let begun = Instant::now();
@@ -244,6 +314,12 @@ impl<'a> Examination<'a> {
         let about = majority.ranked().first().map_or_else(String::new, |(label, _)| format!("always {label}"));
         let facts = vec![("majority: model".into(), about)];
         Ok([tfidf, System { name: "majority", answers: self.ranked(always), facts }])
+    }
+
+    /// The examples whose texts must not lie in a file.
+    fn hidden(&self) -> HashSet<&str> {
+        let sealed = self.dataset.is_sealed();
+        self.examples.iter().filter(|one| sealed || one.private).map(|one| one.id.as_str()).collect()
     }
 
     /// What `example` asks about, for others to read; what is encrypted at rest must not lie in a report.
@@ -276,12 +352,13 @@ impl<'a> Examination<'a> {
             respond::go_on()?;
         }
         bar.finish_and_clear();
-        let title = format!("{} on {}", last_parts(&args.model), last_parts(&args.data));
+        let model = model_of(args)?;
+        let title = format!("{} on {}", last_parts(model), last_parts(data_of(args)?));
         let mut report = Report::new(&title, self.task.name(), &args.split, results);
         report.comparisons = comparisons;
         report.titles =
             self.dataset.labels(self.task.name()).iter().map(|l| (l.name.clone(), l.title.clone())).collect();
-        let run = args.run.clone().or_else(|| args.model.parent().map(Path::to_path_buf));
+        let run = args.run.clone().or_else(|| model.parent().map(Path::to_path_buf));
         report.curve = run.as_deref().map(curve).unwrap_or_default();
         let texts: HashMap<String, String> =
             self.examples.iter().map(|e| (e.id.clone(), self.quoted(e).to_owned())).collect();
@@ -291,6 +368,15 @@ impl<'a> Examination<'a> {
         report.recipe = manifest.map(|manifest| manifest.recipe);
         Ok(report)
     }
+}
+
+/// The command line asks for both where it names no benchmark.
+fn model_of(args: &cli::Eval) -> Result<&Path> {
+    args.model.as_deref().context("there is no model to ask\nhint: name its folder with --model")
+}
+
+fn data_of(args: &cli::Eval) -> Result<&Path> {
+    args.data.as_deref().context("there is no dataset to ask from\nhint: name one with --data")
 }
 
 fn split_named(name: &str) -> Split {
@@ -338,13 +424,18 @@ fn facts(run: Option<&Path>, systems: &[System]) -> Vec<(String, String)> {
 }
 
 /// Every answer of a system, a JSON object a line, so that each number can be checked.
-fn write_answers(out: &Path, system: &System) -> Result<()> {
+///
+/// Of an example in `hidden` the texts stay out.
+fn write_answers(out: &Path, system: &System, hidden: &HashSet<&str>) -> Result<()> {
     let path: PathBuf = out.join(format!("answers-{}.jsonl", system.name));
     let write = || -> Result<()> {
         let mut text = Vec::new();
         for answer in &system.answers {
             let mut answer = answer.clone();
             answer.ranked.truncate(RANKED_LABELS);
+            if answer.expected.is_some() && hidden.contains(answer.id.as_str()) {
+                (answer.expected, answer.parsed) = (None, None);
+            }
             serde_json::to_writer(&mut text, &answer)?;
             text.write_all(b"\n")?;
         }
@@ -353,12 +444,39 @@ fn write_answers(out: &Path, system: &System) -> Result<()> {
     write().with_context(|| format!("cannot write `{}`", path.display()))
 }
 
+/// What the terminal shows; the report has every metric.
+const HEADLINES: &[&str] = &[
+    "accuracy",
+    "top_3",
+    "macro_f1",
+    "micro_f1",
+    "mcc",
+    "hierarchical_accuracy",
+    "cvss_exact",
+    "cvss_metrics",
+    "cvss_band",
+    "cvss_score_mad",
+    "jaccard",
+    "mrr",
+    "exact_match",
+    "token_f1",
+    "bleu",
+    "rouge_l",
+    "invented_identifiers",
+    "grounded",
+    "unparseable",
+    "ece",
+    "coverage_at_95",
+    "perplexity",
+    "bits_per_byte",
+];
+
 /// The systems side by side for the terminal.
 pub(crate) fn table(report: &Report) -> Vec<String> {
     let mut lines = vec![row("", report.systems.iter().map(|system| system.name.clone()))];
     let Some(widest) = report.systems.iter().max_by_key(|system| system.metrics.len()) else { return lines };
-    for metric in &widest.metrics {
-        let cell = |system: &wardsmith_records::evaluate::SystemResult| {
+    for metric in widest.metrics.iter().filter(|metric| HEADLINES.contains(&metric.name.as_str())) {
+        let cell = |system: &wardsmith_eval::evaluate::SystemResult| {
             system
                 .estimate(&metric.name)
                 .map_or_else(|| "–".to_owned(), |e| format!("{:.3} [{:.3}, {:.3}]", e.value, e.low, e.high))

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde::Serialize;
+use wardsmith_eval::evaluate::Comparison;
+use wardsmith_eval::flips::{Flip, Flips};
 use wardsmith_model::weights::write_atomically;
-use wardsmith_records::evaluate::Comparison;
-use wardsmith_records::flips::{Flip, Flips};
 use wardsmith_train::progress::Line;
 
 use super::markup::{Element, el, text_in};

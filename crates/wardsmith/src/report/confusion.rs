@@ -1,6 +1,6 @@
 //! The confusion picture: a heat map with a row a true label and a column an answer.
 
-use wardsmith_records::evaluate::{Confusion, SystemResult};
+use wardsmith_eval::evaluate::{Confusion, SystemResult};
 
 use super::Report;
 use super::markup::{Element, el, text_in};

@@ -1,6 +1,6 @@
 //! The page as a whole: head, summary and the sections in the order in which they are read.
 
-use wardsmith_records::evaluate::SystemResult;
+use wardsmith_eval::evaluate::SystemResult;
 
 use super::markup::{Element, el, text_in};
 use super::words::{self, Verdict};

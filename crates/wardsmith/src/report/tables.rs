@@ -1,6 +1,6 @@
 //! The report's tables of numbers: systems by metrics, paired differences, and the labels one by one.
 
-use wardsmith_records::evaluate::{ClassResult, Comparison, Difference, MetricResult, SystemResult};
+use wardsmith_eval::evaluate::{ClassResult, Comparison, Difference, MetricResult, SystemResult};
 
 use super::Report;
 use super::markup::{Element, el, text_in};

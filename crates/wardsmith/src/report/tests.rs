@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use wardsmith_records::evaluate::{Bootstrap, compare, evaluate};
-use wardsmith_records::metric::Answer;
+use wardsmith_eval::evaluate::{Bootstrap, compare, evaluate};
+use wardsmith_eval::metric::Answer;
 
 use super::*;
 
@@ -31,6 +31,7 @@ fn answers(right: usize, likelihood: bool) -> Vec<Answer> {
             nats: likelihood.then_some(0.3 + (10 - right) as f64 * 0.2),
             tokens: 3,
             bytes: 6,
+            ..Answer::default()
         }
     };
     (0..1234).map(answer).collect()

@@ -1,7 +1,7 @@
 //! Numbers and metrics in words: how values are written, what metrics are called and what a difference shows.
 
-use wardsmith_records::evaluate::Difference;
-use wardsmith_records::metric::Estimate;
+use wardsmith_eval::evaluate::Difference;
+use wardsmith_eval::metric::Estimate;
 
 pub(super) use crate::say::count;
 
@@ -23,6 +23,58 @@ const METRICS: &[(&str, &str, &str)] = &[
         "Bits per byte",
         "bits that the model needs for a byte of the right answer; comparable between tokenizers",
     ),
+    ("top_5", "Top-5 accuracy", "answers with the right label among their five likeliest"),
+    ("weighted_f1", "Weighted F1", "F1 of each label, averaged by how often it is right"),
+    ("macro_precision", "Macro precision", "how far a label can be trusted when it is said, averaged over labels"),
+    ("macro_recall", "Macro recall", "how much of each label is found, averaged over labels"),
+    ("micro_precision", "Micro precision", "right answers among those that name a label"),
+    ("micro_recall", "Micro recall", "right answers among all"),
+    ("weighted_precision", "Weighted precision", "precision of each label, averaged by how often it is right"),
+    ("weighted_recall", "Weighted recall", "recall of each label, averaged by how often it is right; equals accuracy"),
+    ("mcc", "Matthews correlation", "agreement beyond chance; 0 for every constant answer"),
+    ("hierarchical_f1", "Hierarchical F1", "F1 of the labels with all their ancestors in the CWE hierarchy"),
+    ("roc_auc", "ROC-AUC", "how often a right example is ranked above a wrong one, label by label"),
+    ("pr_auc", "PR-AUC", "average precision over all thresholds, label by label"),
+    ("cvss_exact", "CVSS vector", "answers with every base metric right"),
+    ("cvss_metrics", "CVSS metrics", "base metrics that are right"),
+    ("cvss_band", "CVSS severity", "answers whose base score falls into the right severity"),
+    (
+        "cvss_score_mad",
+        "CVSS score distance",
+        "mean distance of the base scores; an unreadable answer is as far off as can be",
+    ),
+    ("cvss_av", "CVSS AV", "attack vector right"),
+    ("cvss_ac", "CVSS AC", "attack complexity right"),
+    ("cvss_at", "CVSS AT", "attack requirements right"),
+    ("cvss_pr", "CVSS PR", "privileges required right"),
+    ("cvss_ui", "CVSS UI", "user interaction right"),
+    ("cvss_s", "CVSS S", "scope right"),
+    ("cvss_c", "CVSS C", "confidentiality right"),
+    ("cvss_i", "CVSS I", "integrity right"),
+    ("cvss_a", "CVSS A", "availability right"),
+    ("cvss_vc", "CVSS VC", "confidentiality of the vulnerable system right"),
+    ("cvss_vi", "CVSS VI", "integrity of the vulnerable system right"),
+    ("cvss_va", "CVSS VA", "availability of the vulnerable system right"),
+    ("cvss_sc", "CVSS SC", "confidentiality of subsequent systems right"),
+    ("cvss_si", "CVSS SI", "integrity of subsequent systems right"),
+    ("cvss_sa", "CVSS SA", "availability of subsequent systems right"),
+    ("recall_at_1", "Recall at 1", "right labels that are said first"),
+    ("recall_at_3", "Recall at 3", "right labels among the first three said"),
+    ("recall_at_10", "Recall at 10", "right labels among the first ten said"),
+    ("mrr", "Mean reciprocal rank", "how early the first right label is said"),
+    ("jaccard", "Jaccard index", "labels said and right among labels said or right"),
+    ("exact_match", "Exact match", "answers with the words of the expected text"),
+    ("token_f1", "Token F1", "words shared with the expected text"),
+    ("bleu", "BLEU", "runs of words shared with the expected text, as sacreBLEU counts them"),
+    ("chrf", "chrF", "runs of letters shared with the expected text, as sacreBLEU counts them"),
+    ("rouge_l", "ROUGE-L", "the longest common run of words, gaps allowed"),
+    ("invented_identifiers", "Invented identifiers", "CVE, CWE, CAPEC and ATT&CK IDs in answers that do not exist"),
+    ("grounded", "Grounded", "sentences of the answer that the cited entry supports"),
+    ("ece", "Calibration error", "how far the stated probability is from the share of right answers"),
+    ("brier", "Brier score", "squared error of the probabilities of all labels"),
+    ("coverage_at_95", "Coverage at 95 % precision", "answers that could be taken unseen while 95 % of them are right"),
+    ("seconds", "Time", "mean time of an answer"),
+    ("written_tokens", "Written tokens", "mean length of an answer"),
 ];
 
 /// What people call the metric.
@@ -145,7 +197,7 @@ pub(super) fn significant(number: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wardsmith_records::metric;
+    use wardsmith_eval::metric;
 
     fn difference_between(low: f64, high: f64, higher_is_better: bool) -> Verdict {
         Verdict::of(&Difference {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
-use wardsmith_records::metric::Answer;
+use wardsmith_eval::metric::Answer;
 
 use super::markup::{Element, el, text_in};
 use super::words;

@@ -96,7 +96,7 @@ fn scores_have_likelihoods(at: &Path) {
     let said = done(at, &args);
     assert!(said.contains("accuracy of tuned against base") && said.contains("paired"), "{said}");
     let report = json(&at.join("scored/report.json"));
-    assert_eq!(names(&values(&report, "accuracy")), ["tuned", "base", "tfidf", "majority"]);
+    assert_eq!(names(&values(&report, "accuracy")), ["tuned", "base", "tfidf", "majority", "nearest"]);
     let perplexity = values(&report, "perplexity");
     assert_eq!(names(&perplexity), ["tuned", "base"]);
     assert!(perplexity.iter().all(|(_, value)| *value > 1.0), "nothing is less than certain: {perplexity:?}");

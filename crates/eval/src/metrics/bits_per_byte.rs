@@ -2,32 +2,21 @@
 
 use std::f64::consts::LN_2;
 
-use crate::metric::{Answer, Metric, RatioTally, Tally};
+use crate::metric::{Answer, RatioTally, Tally};
 
-/// Σ nats / ln 2 / Σ bytes over the answers that have a likelihood.
-pub struct BitsPerByte;
+metric! {
+    /// Σ nats / ln 2 / Σ bytes over the answers that have a likelihood.
+    BitsPerByte, "bits_per_byte", "bits per byte", LOWER, prepare
+}
 
-impl Metric for BitsPerByte {
-    fn name(&self) -> &'static str {
-        "bits_per_byte"
-    }
-
-    fn unit(&self) -> &'static str {
-        "bits per byte"
-    }
-
-    fn higher_is_better(&self) -> bool {
-        false
-    }
-
-    fn prepare(&self, answers: &[Answer]) -> Box<dyn Tally> {
-        RatioTally::nats_per(answers, |answer| answer.bytes, |nats| nats / LN_2)
-    }
+fn prepare(answers: &[Answer]) -> Box<dyn Tally> {
+    RatioTally::nats_per(answers, |answer| answer.bytes, |nats| nats / LN_2)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metric::Metric as _;
     use crate::metric::answers;
 
     #[test]

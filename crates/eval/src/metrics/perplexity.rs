@@ -1,32 +1,21 @@
 //! Perplexity of the gold text: e to the mean nats per token, the mean taken over all tokens of all answers.
 //! It depends on the tokenizer; [`super::bits_per_byte`] does not.
 
-use crate::metric::{Answer, Metric, RatioTally, Tally};
+use crate::metric::{Answer, RatioTally, Tally};
 
-/// exp(Σ nats / Σ tokens) over the answers that have a likelihood.
-pub struct Perplexity;
+metric! {
+    /// exp(Σ nats / Σ tokens) over the answers that have a likelihood.
+    Perplexity, "perplexity", "per token", LOWER, prepare
+}
 
-impl Metric for Perplexity {
-    fn name(&self) -> &'static str {
-        "perplexity"
-    }
-
-    fn unit(&self) -> &'static str {
-        "per token"
-    }
-
-    fn higher_is_better(&self) -> bool {
-        false
-    }
-
-    fn prepare(&self, answers: &[Answer]) -> Box<dyn Tally> {
-        RatioTally::nats_per(answers, |answer| answer.tokens, f64::exp)
-    }
+fn prepare(answers: &[Answer]) -> Box<dyn Tally> {
+    RatioTally::nats_per(answers, |answer| answer.tokens, f64::exp)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metric::Metric as _;
     use crate::metric::answers;
 
     #[test]

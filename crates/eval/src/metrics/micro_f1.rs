@@ -4,36 +4,28 @@
 //! scikit-learn's `f1_score(average="micro", labels=…)` with all real labels. It equals accuracy where every answer
 //! could be parsed, and lies above it where some could not, because such an answer claims nothing.
 
-use crate::metric::{Answer, Metric, RatioTally, Tally};
+use crate::metric::{Answer, RatioTally, Tally};
 
-/// 2·correct / (parsed answers + all examples).
-pub struct MicroF1;
+metric! {
+    /// 2·correct / (parsed answers + all examples).
+    MicroF1, "micro_f1", "share", HIGHER, prepare
+}
 
-impl Metric for MicroF1 {
-    fn name(&self) -> &'static str {
-        "micro_f1"
-    }
-
-    fn unit(&self) -> &'static str {
-        "share"
-    }
-
-    fn higher_is_better(&self) -> bool {
-        true
-    }
-
-    fn prepare(&self, answers: &[Answer]) -> Box<dyn Tally> {
-        let part = |answer: &Answer| {
-            let correct = f64::from(u8::from(answer.is_correct()));
-            (2.0 * correct, 1.0 + f64::from(u8::from(answer.parsed.is_some())))
-        };
-        RatioTally::new(answers.iter().map(part).collect(), |ratio| ratio)
-    }
+fn prepare(answers: &[Answer]) -> Box<dyn Tally> {
+    let part = |answer: &Answer| {
+        if !answer.asks_for_a_label() {
+            return (0.0, 0.0);
+        }
+        let correct = f64::from(u8::from(answer.is_correct()));
+        (2.0 * correct, 1.0 + f64::from(u8::from(answer.parsed.is_some())))
+    };
+    RatioTally::new(answers.iter().map(part).collect(), |ratio| ratio)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metric::Metric as _;
     use crate::metric::answers;
 
     #[test]

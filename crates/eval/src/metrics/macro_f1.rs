@@ -9,27 +9,15 @@
 //! Over the drawn labels alone it would rise whenever rare labels, mostly missed ones, stay undrawn, and the interval
 //! would lie above the value.
 
-use crate::metric::{Answer, LabelPairs, Metric, Tally};
+use crate::metric::{Answer, LabelPairs, Tally};
 
-/// The mean F1 over labels in gold or in parsed answers.
-pub struct MacroF1;
+metric! {
+    /// The mean F1 over labels in gold or in parsed answers.
+    MacroF1, "macro_f1", "share", HIGHER, prepare
+}
 
-impl Metric for MacroF1 {
-    fn name(&self) -> &'static str {
-        "macro_f1"
-    }
-
-    fn unit(&self) -> &'static str {
-        "share"
-    }
-
-    fn higher_is_better(&self) -> bool {
-        true
-    }
-
-    fn prepare(&self, answers: &[Answer]) -> Box<dyn Tally> {
-        Box::new(MacroTally(LabelPairs::new(answers)))
-    }
+fn prepare(answers: &[Answer]) -> Box<dyn Tally> {
+    Box::new(MacroTally(LabelPairs::new(answers)))
 }
 
 struct MacroTally(LabelPairs);
@@ -42,7 +30,7 @@ impl Tally for MacroTally {
     }
 
     fn denominator(&self) -> usize {
-        self.0.pairs.len()
+        self.0.denominator()
     }
 }
 
@@ -50,6 +38,7 @@ impl Tally for MacroTally {
 mod tests {
     use super::*;
     use crate::evaluate::{Bootstrap, evaluate};
+    use crate::metric::Metric as _;
     use crate::metric::answers;
 
     #[test]

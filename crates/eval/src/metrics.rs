@@ -1,0 +1,30 @@
+//! The metrics, one file each; [`crate::metric::ALL`] is their table.
+
+pub mod accuracy;
+pub mod averages;
+pub mod bits_per_byte;
+pub mod bleu;
+pub mod brier;
+pub mod chrf;
+pub mod cvss;
+pub mod ece;
+pub mod grounded;
+pub mod hierarchical;
+pub mod invented;
+pub mod jaccard;
+pub mod latency;
+pub mod macro_f1;
+pub mod mcc;
+pub mod micro_f1;
+pub mod mrr;
+pub mod perplexity;
+pub mod pr_auc;
+mod ranking;
+pub mod recall_at_k;
+pub mod roc_auc;
+pub mod rouge_l;
+pub mod selective;
+pub mod squad;
+mod texts;
+pub mod top_k;
+pub mod unparseable;
