@@ -4,6 +4,10 @@
 //! stepping, saving) it does. Whoever changes what the engine keeps changes a line there. Nothing here knows of the
 //! allocator or of what the program already holds; the caller adds that.
 
+mod replay;
+
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::adapter::LoraConfig;
@@ -12,10 +16,10 @@ use crate::error::Result;
 use crate::families::config::Config;
 use crate::families::family_of;
 use crate::freeze::Freezing;
-use crate::head::rows_per_block;
 use crate::ops::kernel::NR;
-use crate::ops::matmul::{DEPTH, ROWS_PER_BLOCK};
+use crate::ops::matmul::{ALIASING, DEPTH, ROWS_PER_BLOCK};
 use crate::spec::{BlockKind, DecoderSpec, NameMap, NormKind, Positions, QkNorm, QkvLayout};
+use replay::{Layer, Replay};
 
 /// Bytes of a value.
 const WIDTH: u64 = 4;
@@ -64,6 +68,8 @@ pub struct Setting {
     pub pack_tokens: usize,
     /// Supervised positions of that pack.
     pub pack_targets: usize,
+    /// Tokens and supervised positions of each pack that is validated on.
+    pub validation: Vec<(usize, usize)>,
     /// Tokens of the longest document.
     pub document_tokens: usize,
     /// Threads.
@@ -132,9 +138,7 @@ struct Values {
     largest: u64,
     trained: u64,
     rotary: u64,
-    kept: u64,
-    wider: u64,
-    working: u64,
+    workspace: u64,
     scratch: u64,
 }
 
@@ -154,9 +158,7 @@ impl Setting {
             part("a tensor on its way out", 2 * v.largest, &[Finishing]),
             part("gradients", v.trained, TRAINING),
             Part { name: "optimiser moments", bytes: self.moment_bytes(), phases: TRAINING },
-            part("activations kept for the backward pass", v.kept, TRAINING),
-            part("room in buffers that are wider than what they keep", v.wider, TRAINING),
-            part("working buffers", v.working, TRAINING),
+            part("activations and working buffers", v.workspace, TRAINING),
             part("scratch of all threads", v.scratch, ALWAYS),
         ]
     }
@@ -227,12 +229,6 @@ impl Setting {
     fn values(&self) -> Values {
         let (spec, tensors) = (&self.spec, self.tensors());
         let d = spec.hidden as u64;
-        let head = LinearShape {
-            name: String::new(),
-            inputs: d,
-            outputs: self.classes.unwrap_or(spec.vocab) as u64,
-            bias: false,
-        };
         let base: u64 = tensors.iter().map(|(_, values)| values).sum();
         let adapter: u64 = self.adapters().map(|(linear, config)| linear.adapter(config)).sum();
         let trained = self.trained_tensors().iter().sum();
@@ -246,9 +242,7 @@ impl Setting {
             largest: largest.unwrap_or(0),
             trained,
             rotary,
-            kept: self.kept(),
-            wider: self.wider(),
-            working: self.working(&head),
+            workspace: self.replay().most((self.pack_tokens, self.pack_targets), &self.validation),
             scratch: self.scratch(),
         }
     }
@@ -322,74 +316,38 @@ impl Setting {
         blocks.chain(outside).collect()
     }
 
-    /// Of each block: its input, the middle, queries, keys, values, attended heads, and what goes into the activation.
-    fn kept(&self) -> u64 {
-        let spec = &self.spec;
-        let (query, key) = (spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim);
-        let inner = spec.inner * if spec.gated { 2 } else { 1 };
-        let block = 2 * spec.hidden + 2 * query + 2 * key + inner;
-        let embedded = if spec.embedding_norm { spec.hidden } else { 0 };
-        (self.pack_tokens * (spec.layers() * block + embedded)) as u64
-    }
-
-    /// The buffer of a feed-forward block's inner values is free after it, and the next block takes it for what it keeps,
-    /// unless it is more than twice as wide.
-    fn wider(&self) -> u64 {
-        let spec = &self.spec;
-        if !self.alike() {
-            return 0;
-        }
-        (self.pack_tokens * spec.layers() * spec.inner.saturating_sub(spec.hidden)) as u64
-    }
-
-    /// What is free again after its use: the head's, a feed-forward block's backward pass and an attention's. Buffers of like
-    /// width are there once, as many as whoever needs most of them.
-    fn working(&self, head: &LinearShape) -> u64 {
-        let (spec, (wide, narrow)) = (&self.spec, self.beside());
-        let (t, d, targets) = (self.pack_tokens as u64, spec.hidden as u64, self.pack_targets as u64);
-        let (query, key) = ((spec.heads * spec.head_dim) as u64, (spec.kv_heads * spec.head_dim) as u64);
-        let rows = rows_per_block(head.outputs as usize, self.pack_targets).min(self.pack_targets);
-        // Capped logits are kept for the cap's derivative.
-        let copies = if spec.logit_softcap.is_some() && self.classes.is_none() { 2 } else { 1 };
-        let logits = copies * rows as u64 * head.outputs;
-        let at_head = 2 * t * d + 4 * targets * d;
-        let inner = t * (wide + spec.inner as u64 * if spec.gated { 3 } else { 2 });
-        let attention = t * (narrow + 3 * d + 3 * query + 2 * key);
-        if self.alike() {
-            return (at_head + logits).max(3 * t * d + inner).max(attention);
-        }
-        at_head.max(attention) + inner + logits
-    }
-
-    /// Values a token that an adapter's layer takes beside the plain ones, in the feed-forward block and in attention: its
-    /// input after dropout, and with DoRA the sum before the factors, then its gradient.
-    fn beside(&self) -> (u64, u64) {
-        let Trained::Lora(config) = &self.trained else { return (0, 0) };
-        let widest = |feed_forward: bool| {
-            let of = |linear: &LinearShape| {
-                let dropped = if config.lora_dropout > 0.0 { linear.inputs } else { 0 };
-                dropped + if config.use_dora { linear.outputs } else { 0 }
-            };
-            let names = [self.names.gate, self.names.up, self.names.down];
-            let ends = |linear: &LinearShape| names.iter().any(|name| !name.is_empty() && linear.name.ends_with(name));
-            let is = |linear: &LinearShape| feed_forward == ends(linear);
-            self.adapters().filter(|(linear, _)| is(linear)).map(|(linear, _)| of(&linear)).max().unwrap_or(0)
+    /// The model as a workspace sees it.
+    fn replay(&self) -> Replay<'_> {
+        let adapted: BTreeMap<String, &LoraConfig> = self.adapters().map(|(l, config)| (l.name, config)).collect();
+        let adapter = |config: &LoraConfig| replay::Adapter {
+            rank: config.r,
+            dropout: config.lora_dropout > 0.0,
+            dora: config.use_dora,
         };
-        (widest(true), widest(false))
+        let layer = |linear: &LinearShape| Layer {
+            inputs: linear.inputs as usize,
+            outputs: linear.outputs as usize,
+            adapter: adapted.get(&linear.name).map(|config| adapter(config)),
+        };
+        let linears = self.linears();
+        let in_block = linears.len() / self.spec.layers().max(1);
+        let blocks = linears.chunks(in_block.max(1)).map(|block| block.iter().map(layer).collect()).collect();
+        let capped = self.spec.logit_softcap.is_some() && self.classes.is_none();
+        Replay { spec: &self.spec, blocks, classes: self.classes.unwrap_or(self.spec.vocab), capped }
     }
 
-    /// Whether a buffer of the feed-forward block's inner width may be taken for the model's: it is not more than twice as
-    /// wide.
-    fn alike(&self) -> bool {
-        self.spec.inner / 2 <= self.spec.hidden
-    }
-
-    /// Of each thread: a panel of B, rows of A that would crowd the cache, and an attention's probabilities with their gradient.
+    /// Of each thread: a panel of B, and an attention's keys, values and probabilities with their gradients. Of the one that
+    /// asks for a product: rows of A that would crowd the cache where they lie.
     fn scratch(&self) -> u64 {
         let n = self.document_tokens as u64;
         let head = self.spec.head_dim as u64;
-        self.threads as u64
-            * ((DEPTH * (NR + ROWS_PER_BLOCK)) as u64 + 2 * 48 * n + 6 * packed(n, head).max(packed(head, n)))
+        let of_each = (DEPTH * NR) as u64 + 2 * 48 * n + 6 * packed(n, head).max(packed(head, n));
+        let linears = self.linears();
+        let outputs = self.classes.unwrap_or(self.spec.vocab) as u64;
+        let mut widths = linears.iter().flat_map(|l| [l.inputs, l.outputs]).chain([outputs]);
+        let is_crowded = widths.any(|width| width.is_multiple_of(ALIASING as u64));
+        let crowded = if is_crowded { ROWS_PER_BLOCK.min(self.pack_tokens) * (DEPTH + 16) } else { 0 };
+        self.threads as u64 * of_each + crowded as u64
     }
 
     /// Every linear layer of the blocks.
@@ -437,8 +395,10 @@ mod tests {
     use super::*;
     use crate::adapter::{self, Modules};
     use crate::checkpoint::{Wanted, initialise, load, load_as};
+    use crate::layers::workspace::Workspace;
     use crate::ops::frozen::Form;
-    use crate::{Model, Purpose};
+    use crate::params::Gradients;
+    use crate::{Batch, Model, Purpose, Target};
     use std::path::{Path, PathBuf};
 
     fn folder(family: &str) -> PathBuf {
@@ -455,6 +415,7 @@ mod tests {
             trained,
             pack_tokens,
             pack_targets,
+            validation: Vec::new(),
             document_tokens,
             threads,
             storage: Storage::F32,
@@ -505,6 +466,58 @@ mod tests {
             let mut model = initialise(json, Some(labels), 1, Purpose::Training).unwrap();
             model.train_all();
             agrees(&setting(family, Some(3), Trained::All), &model, family);
+        }
+    }
+
+    fn noisy() -> Workspace {
+        let mut workspace = Workspace::default();
+        workspace.noise = Some(1);
+        workspace
+    }
+
+    fn batch(tokens: usize, targets: usize, vocab: usize) -> Batch {
+        let target = |i| Target { position: (i * tokens / targets) as u32, token: (i % vocab) as u32 };
+        let ids = (0..tokens).map(|i| (i * 7 % vocab) as u32).collect();
+        Batch { ids, lengths: vec![8; tokens / 8], targets: (0..targets).map(target).collect(), ..Batch::default() }
+    }
+
+    #[test]
+    fn a_step_takes_what_its_replay_says_and_gives_all_of_it_back() {
+        for family in crate::families::ALL.iter().map(|family| family.model_type()) {
+            let all = Modules::Pattern("all-linear".into());
+            let plain = LoraConfig::plain(4, 8.0, all);
+            let dora = LoraConfig { use_dora: true, ..plain.clone() };
+            let dropout = LoraConfig { lora_dropout: 0.1, ..plain.clone() };
+            for config in [None, Some(plain), Some(dora), Some(dropout)] {
+                for (pack, validation) in [((64, 9), (40, 40)), ((64, 64), (64, 30)), ((48, 5), (96, 20))] {
+                    let mut model = load(&folder(family), &Wanted::AsStored, Purpose::Training).unwrap();
+                    let mut workspace = noisy();
+                    let trained = match &config {
+                        Some(config) => {
+                            adapter::attach(&mut model, config, 0).unwrap();
+                            Trained::Lora(config.clone())
+                        }
+                        None => {
+                            model.train_all();
+                            Trained::All
+                        }
+                    };
+                    let setting = setting(family, None, trained);
+                    let mut gradients = Gradients::zeros(&model.params);
+                    let [train, validate] = [pack, validation].map(|(t, n)| batch(t, n, model.spec.vocab));
+                    let mut most = 0;
+                    model.accumulate(&train, 1.0, &mut gradients, &mut workspace).unwrap();
+                    if validation.0 > pack.0 {
+                        most = workspace.held();
+                        workspace = noisy();
+                    }
+                    model.losses(&validate, &mut workspace).unwrap();
+                    model.accumulate(&train, 1.0, &mut gradients, &mut workspace).unwrap();
+                    let said = setting.replay().most(pack, &[validation]);
+                    assert_eq!(said, most.max(workspace.held()) as u64, "{family} {config:?} {pack:?} {validation:?}");
+                    assert!(workspace.is_whole(), "{family} {config:?}: a buffer was not given back");
+                }
+            }
         }
     }
 

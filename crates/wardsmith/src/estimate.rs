@@ -123,7 +123,10 @@ fn smaller(setting: &Setting) -> Vec<(String, Setting)> {
         while tokens >= setting.document_tokens.max(2) {
             let share = tokens as f64 / setting.pack_tokens as f64;
             let targets = (setting.pack_targets as f64 * share).ceil() as usize;
-            found.push((tokens, Setting { pack_tokens: tokens, pack_targets: targets, ..setting.clone() }));
+            let scaled = |(t, n): &(usize, usize)| (tokens.min(*t), (*n as f64 * share).ceil() as usize);
+            let validation = setting.validation.iter().map(scaled).collect();
+            let pack_targets = targets;
+            found.push((tokens, Setting { pack_tokens: tokens, pack_targets, validation, ..setting.clone() }));
             tokens /= 2;
         }
         found
@@ -197,6 +200,7 @@ mod tests {
             trained: Trained::All,
             pack_tokens: 4096,
             pack_targets: 300,
+            validation: vec![(4096, 300)],
             document_tokens: 256,
             threads: 2,
             storage: Storage::F32,

@@ -281,7 +281,12 @@ impl Attention {
         self.turn(d_q, layout.positions, Turn::Backward);
         self.turn(d_k, layout.positions, Turn::Backward);
         for (i, (linear, sources)) in self.parts().into_iter().enumerate() {
-            d_heads.resize(layout.positions.len() * linear.outputs, 0.0);
+            let width = layout.positions.len() * linear.outputs;
+            if d_heads.capacity() < width {
+                workspace.give(std::mem::take(&mut d_heads));
+                d_heads = workspace.take(width);
+            }
+            d_heads.resize(width, 0.0);
             for (part, heads) in sources {
                 heads.scatter(&mut d_heads, &d[part], self.shape.head_dim);
                 if let (Some(norm), Some(before)) =

@@ -24,7 +24,7 @@ pub(crate) const DEPTH: usize = 1024;
 /// Products smaller than this many multiply-adds run on the calling thread.
 const PARALLEL_FROM: usize = 1 << 20;
 /// Rows of A that are a multiple of this many floats (4 KiB) apart fall into one set of the first-level cache.
-const ALIASING: usize = 1024;
+pub(crate) const ALIASING: usize = 1024;
 /// Such rows that one task copies.
 const COPIED_TOGETHER: usize = 32;
 
