@@ -228,7 +228,6 @@ impl Setting {
 
     fn values(&self) -> Values {
         let (spec, tensors) = (&self.spec, self.tensors());
-        let d = spec.hidden as u64;
         let base: u64 = tensors.iter().map(|(_, values)| values).sum();
         let adapter: u64 = self.adapters().map(|(linear, config)| linear.adapter(config)).sum();
         let trained = self.trained_tensors().iter().sum();
