@@ -47,11 +47,13 @@ impl Sampling {
         Err(Error::Sampling { reason: reason.into() })
     }
 
-    /// Applies all processors to the logits after `seen`; what may not be drawn becomes negative infinity.
+    /// Applies all processors to the logits after `seen`; what may not be drawn becomes negative infinity. Tokens that `allowed`
+    /// is too short for are forbidden.
     pub fn process(&self, logits: &mut [f32], seen: &[u32], allowed: Option<&[bool]>) {
         penalise(logits, seen, self.repetition_penalty);
         if let Some(allowed) = allowed {
-            let forbidden = logits.iter_mut().zip(allowed).filter(|(_, allowed)| !**allowed);
+            let allowed = allowed.iter().copied().chain(std::iter::repeat(false));
+            let forbidden = logits.iter_mut().zip(allowed).filter(|(_, allowed)| !allowed);
             forbidden.for_each(|(x, _)| *x = f32::NEG_INFINITY);
         }
         if self.temperature > 0.0 {
@@ -186,6 +188,7 @@ mod tests {
         let allowed = [false, true, true];
         let choose = |s: Sampling| s.choose(&mut [9.0, 1.0, 2.0], &[], Some(&allowed), &mut Draws::new(0, 0));
         assert_eq!(choose(Sampling::default()), 2);
+        assert_eq!(Sampling::default().choose(&mut [1.0, 9.0], &[], Some(&[true]), &mut Draws::new(0, 0)), 0);
         assert_ne!(choose(Sampling { temperature: 5.0, ..Sampling::default() }), 0);
         assert!(Sampling { top_p: 1.5, ..Sampling::default() }.check().is_err());
         assert!(Sampling { temperature: f32::NAN, ..Sampling::default() }.check().is_err());

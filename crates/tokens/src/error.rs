@@ -110,6 +110,22 @@ pub enum Error {
         /// What to do.
         hint: &'static str,
     },
+    /// It is not known which bytes the tokens stand for.
+    #[error(
+        "answers cannot be held to a schema with this tokenizer: {reason}\nhint: byte-level tokenizers (GPT-2, Llama 3, Qwen) and those from SentencePiece are known"
+    )]
+    Vocabulary {
+        /// What is missing or unknown.
+        reason: String,
+    },
+    /// A JSON schema that answers cannot be held to.
+    #[error(
+        "the JSON schema cannot be used: {reason}\nhint: name only what can be enforced, and bound texts and lists"
+    )]
+    Schema {
+        /// What is wrong with it, or too much.
+        reason: String,
+    },
     /// A token shard on disk is damaged or of another version.
     #[error("token shard `{}` is not usable: {reason}\nhint: delete it; it is made again from the dataset", path.display())]
     Shard {

@@ -2,15 +2,18 @@
 //!
 //! [`tokenizer`] (text to ids) → [`template`] (messages to text) → [`render`] (ids and mask) → [`shard`] (a corpus, cached
 //! on disk) → [`pack`] and [`loader`] (steps of training). Nothing behind [`render`] sees a string.
+//! For answers: [`stream`] makes text of tokens as they come, [`schema`] says which tokens keep to a JSON schema.
 
 pub mod error;
 mod files;
 pub mod loader;
 pub mod pack;
 pub mod render;
+pub mod schema;
 pub mod shard;
 pub mod shard_file;
 pub mod special;
+pub mod stream;
 pub mod template;
 #[cfg(test)]
 mod testing;
@@ -19,6 +22,7 @@ pub mod tokenizer;
 pub mod train_bpe;
 mod truncate;
 mod turns;
+pub mod vocabulary;
 
 pub use error::{Error, Result};
 pub use loader::{Cursor, Loader, Step, StepSize, Survey, ordered_packs};

@@ -205,6 +205,16 @@ impl Tokenizer {
         self.0.start.token_to_id(token)
     }
 
+    /// Every token of the vocabulary, as the vocabulary spells it, with its id.
+    pub(crate) fn vocabulary(&self) -> impl Iterator<Item = (String, u32)> {
+        self.0.start.get_vocab(true).into_iter()
+    }
+
+    /// `tokenizer.json` as it was read.
+    pub(crate) fn json(&self) -> &[u8] {
+        file(&self.0.files, "tokenizer.json").unwrap_or_default()
+    }
+
     /// The folder's chat template, if it has one.
     #[must_use]
     pub fn chat_template(&self) -> Option<&str> {

@@ -59,6 +59,11 @@ pub(crate) enum Command {
         after_help = "Example:\n  wardsmith compare runs/slow runs/fast --out comparisons/rates\n\nA folder is a run, an evaluation, or a run with evaluations in it (wardsmith eval … --out RUN/test)."
     )]
     Compare(Compare),
+    /// Ask a language model: free text as it is written, or JSON that follows a schema.
+    #[command(
+        after_help = "Examples:\n  wardsmith ask --model runs/qa/model \"What does CWE-79 mean?\"\n  wardsmith ask --model runs/qa/model --schema report.schema.json --json --file prompts.txt\n  wardsmith ask --model runs/qa/model --messages conversation.json --temperature 0.7 --top-p 0.9 --seed 1\n\nWithout a prompt the lines of standard input are asked one by one; at a terminal they are a conversation. By default the\nlikeliest token is taken; a temperature draws. A schema's texts and lists need bounds (maxLength, maxItems), or a model may\nreach --max-tokens before its answer is whole, which is an error."
+    )]
+    Ask(Ask),
     /// Name the weakness (CWE) of vulnerability descriptions.
     #[command(
         after_help = "Examples:\n  wardsmith classify --model runs/cwe/model \"A heap overflow in the PNG decoder …\"\n  wardsmith classify --model runs/cwe/model --bits 8 --json < descriptions.txt"
@@ -327,6 +332,58 @@ pub(crate) struct Compare {
     /// Seed of the bootstrap.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+}
+
+/// `wardsmith ask`.
+#[derive(Debug, Args)]
+pub(crate) struct Ask {
+    /// The model folder, or an adapter's.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Questions, each answered by itself.
+    pub prompt: Vec<String>,
+    /// Questions from a file, one a line.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "messages"])]
+    pub file: Option<PathBuf>,
+    /// A conversation to go on with: a JSON list of {"role": "user", "content": "…"}.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "system"])]
+    pub messages: Option<PathBuf>,
+    /// Instructions that hold for every question, where the model's template knows such.
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    /// The answer is JSON that follows the JSON schema in this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "stop")]
+    pub schema: Option<PathBuf>,
+    /// Hold the weights in 8 or 4 bits: less memory, faster, rounded.
+    #[arg(long, value_name = "8|4", value_parser = bits)]
+    pub bits: Option<u8>,
+    /// Tokens of an answer at most.
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub max_tokens: u32,
+    /// Divides the logits before a draw; 0 takes the likeliest token.
+    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    pub temperature: f32,
+    /// Draw from this many likeliest tokens; 0 for all.
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub top_k: u32,
+    /// Draw from the likeliest tokens that together have this probability.
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    pub top_p: f32,
+    /// Draw from tokens with at least this share of the likeliest one's probability.
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub min_p: f32,
+    /// Make tokens that stand there already less likely; 1 for not.
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub repetition_penalty: f32,
+    /// Fixes the draws.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// End before this text; may be given several times.
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `wardsmith classify`.

@@ -1,5 +1,6 @@
 //! The commands: each composes what the other crates offer.
 
+pub(crate) mod ask;
 pub(crate) mod bench;
 pub(crate) mod benchmark;
 pub(crate) mod classify;
@@ -38,6 +39,7 @@ pub(crate) fn run(cli: Cli, world: &Rc<dyn World>) -> Result<()> {
         Command::Sweep(args) => sweep::run(&args, &**world),
         Command::Eval(args) => eval::run(&args, &**world),
         Command::Compare(args) => compare::run(&args),
+        Command::Ask(args) => ask::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -106,8 +106,9 @@ pub(crate) trait Respond {
     fn generate(&self, prompts: &[Prompt<'_>], max_new_tokens: usize, progress: &dyn Fn(usize)) -> Result<Vec<String>>;
 }
 
-/// Opens the model folder, or the PEFT adapter folder, at `folder`; its weights in fewer bits where `format` says so.
-pub(crate) fn open(folder: &Path, format: Option<Format>) -> Result<(Box<dyn Respond>, Option<ModelManifest>)> {
+/// Loads the model folder, or the PEFT adapter folder, at `folder`, with its tokenizer and template; its weights in fewer bits
+/// where `format` says so.
+pub(crate) fn load(folder: &Path, format: Option<Format>) -> Result<(Model, Renderer, Option<ModelManifest>)> {
     let manifest = ModelManifest::read(folder)?;
     let labels = manifest.as_ref().map(ModelManifest::labels).unwrap_or_default();
     let mut model = resolved::trained(folder, &labels)?;
@@ -118,6 +119,12 @@ pub(crate) fn open(folder: &Path, format: Option<Format>) -> Result<(Box<dyn Res
     let max_len_tokens = manifest.as_ref().map_or(resolved::DEFAULT_MAX_LEN_TOKENS, |m| m.max_len_tokens);
     let renderer = resolved::renderer(folder, max_len_tokens, model.spec.positions.limit())?;
     resolved::check_vocabulary(&model, renderer.tokenizer().vocab_size())?;
+    Ok((model, renderer, manifest))
+}
+
+/// The same as something that answers.
+pub(crate) fn open(folder: &Path, format: Option<Format>) -> Result<(Box<dyn Respond>, Option<ModelManifest>)> {
+    let (model, renderer, manifest) = load(folder, format)?;
     let respond: Box<dyn Respond> = match model.head.kind {
         HeadKind::LanguageModel => Box::new(LanguageModel { model, renderer }),
         HeadKind::Classifier => match model.labels() {

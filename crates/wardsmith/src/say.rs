@@ -63,6 +63,14 @@ pub(crate) fn result(text: impl Display) {
     }
 }
 
+/// A part of a line of result, shown at once.
+pub(crate) fn piece(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        OUTPUT.get_or_init(|| error.kind());
+    }
+}
+
 /// Whether nobody hears results any more, as behind `| head`.
 pub(crate) fn is_closed() -> bool {
     OUTPUT.get().is_some()

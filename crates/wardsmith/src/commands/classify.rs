@@ -57,7 +57,7 @@ pub(crate) fn run(args: &cli::Classify) -> Result<()> {
 }
 
 /// The next line, none longer than [`MAX_DESCRIPTION_BYTES`]: a stream without line ends must not fill the memory.
-fn next_line(input: &mut impl BufRead) -> Result<Option<String>> {
+pub(crate) fn next_line(input: &mut impl BufRead) -> Result<Option<String>> {
     let hint = "hint: descriptions are UTF-8 text, one a line, of at most 1 MiB";
     let mut line = Vec::new();
     // With the end of its line, and one more to see that it is too long.

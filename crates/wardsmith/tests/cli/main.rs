@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod advisories;
+mod ask;
 mod benchmark;
 mod broken_input;
 mod common;
