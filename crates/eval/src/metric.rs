@@ -96,8 +96,8 @@ pub struct Answer {
     pub parsed: Option<String>,
     /// Labels, best first, with their log-probability in nats; may be empty.
     pub ranked: Vec<(String, f64)>,
-    /// Partial credit by the label hierarchy, 0..=1.
-    pub hierarchical: f64,
+    /// Partial credit by the label hierarchy, 0..=1; `None` where there is no hierarchy to give it by.
+    pub hierarchical: Option<f64>,
     /// −log p(gold text | prompt) in nats, summed over its tokens; `None` for systems without a language model.
     pub nats: Option<f64>,
     /// Tokens of the gold text.
@@ -452,7 +452,8 @@ mod tests {
             let ranked = ["a", "b", "c"].map(|label| (label.into(), -nats)).to_vec();
             let share = Some(Share { of: 1, all: 3 });
             let lineage = Some(Lineage { common: 1, said: 2, gold: 2 });
-            let given = Answer { ranked, nats: Some(nats), tokens: 3, bytes: 6, hierarchical: 0.5, ..answer.clone() };
+            let given =
+                Answer { ranked, nats: Some(nats), tokens: 3, bytes: 6, hierarchical: Some(0.5), ..answer.clone() };
             let costs = Answer { seconds: Some(nats), written: Some(3), lineage, ..given };
             *answer = Answer { identifiers: share, grounded: share, ..costs };
         }

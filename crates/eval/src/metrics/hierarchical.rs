@@ -9,10 +9,9 @@ metric! {
 }
 
 fn prepare(answers: &[Answer]) -> Box<dyn Tally> {
-    RatioTally::mean_of_some(answers, |answer| match answer.parsed {
-        _ if !answer.asks_for_a_label() => None,
-        Some(_) if answer.hierarchical.is_finite() => Some(answer.hierarchical.clamp(0.0, 1.0)),
-        _ => Some(0.0),
+    RatioTally::mean_of_some(answers, |answer| {
+        let credit = answer.hierarchical.filter(|_| answer.asks_for_a_label())?;
+        Some(if answer.parsed.is_some() && credit.is_finite() { credit.clamp(0.0, 1.0) } else { 0.0 })
     })
 }
 
@@ -38,7 +37,7 @@ mod tests {
     fn credit_is_averaged_and_an_unparseable_answer_gets_none() {
         let mut given = answers(&[("a", "a"), ("a", "b"), ("b", "c"), ("c", "")]);
         for (answer, credit) in given.iter_mut().zip([1.0, 0.5, 0.0, 0.9]) {
-            answer.hierarchical = credit;
+            answer.hierarchical = Some(credit);
         }
         assert_eq!(Hierarchical.compute(&given, &[1; 4]), Some(0.375));
     }

@@ -301,7 +301,7 @@ impl Layout {
         Some(plain.iter().zip(turn.frequencies()).map(|(plain, stretched)| plain / stretched).collect())
     }
 
-    /// The model in the file at `path`, which [`write`] made of a model of this layout.
+    /// The model in the file at `path`, which [`write()`] made of a model of this layout.
     ///
     /// # Errors
     /// The file is damaged, or says or holds anything but what that model is.

@@ -7,7 +7,7 @@
 //! instead of being kept. Dropout meets the pair's input alone; PEFT's DoRA sends a dropped input through `(g - 1)·W` too, which
 //! has the same mean and needs one more product.
 //!
-//! This file reads the weight beside the pair through [`Linear::weigh`] and [`Params::copy_row`], and to merge expanded, so that
+//! This file reads the weight beside the pair through `Linear::weigh` and `Params::copy_row`, and to merge expanded, so that
 //! it may lie in few bits.
 
 use std::borrow::Cow;

@@ -226,7 +226,7 @@ impl<'a> Examination<'a> {
         let said = example.conversation.text_of(Role::Assistant).unwrap_or_default();
         let answer = Answer {
             id: example.id.clone(),
-            hierarchical: grade.credit,
+            hierarchical: Some(grade.credit),
             // The end of the answer is surprising too, and counts as one byte.
             bytes: said.len() + 1,
             ..Answer::default()

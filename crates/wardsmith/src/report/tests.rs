@@ -27,7 +27,7 @@ fn answers(right: usize, likelihood: bool) -> Vec<Answer> {
             gold: label(gold),
             parsed: (index % 41 != 3).then(|| label(parsed)),
             ranked: ranked.collect(),
-            hierarchical: if gold == parsed { 1.0 } else { 0.4 },
+            hierarchical: Some(if gold == parsed { 1.0 } else { 0.4 }),
             nats: likelihood.then_some(0.3 + (10 - right) as f64 * 0.2),
             tokens: 3,
             bytes: 6,
